@@ -1,0 +1,142 @@
+"""`Scan`: one B-scan with its mask, spacing and origin, checked once when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from medream.errors import ScanError
+
+LATERALITIES = ("OD", "OS")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a scan comes from. Identifiers are pseudonymous: no names, no dates of birth.
+
+    Parameters
+    ----------
+    dataset, subject_id, volume_id : str
+        `subject_id` is the unit of every split; `volume_id` groups the B-scans of one volume.
+    bscan_index : int
+        Position of the B-scan in its volume, from 0.
+    laterality : {"OD", "OS"} or None
+        Right or left eye; None when the file does not say.
+    device : str or None
+        Device as named by the file or the data set.
+    path, sha256 : str or None
+        The file that was read and the hash of its bytes.
+    """
+
+    dataset: str = "unknown"
+    subject_id: str = "unknown"
+    volume_id: str = "unknown"
+    bscan_index: int = 0
+    laterality: str | None = None
+    device: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.laterality is not None and self.laterality not in LATERALITIES:
+            raise ScanError(
+                f"Laterality {self.laterality!r} of subject {self.subject_id!r} is unknown: "
+                "expected 'OD' (right eye), 'OS' (left eye) or None."
+            )
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and file names: subject, volume when it differs, B-scan."""
+        parts = [self.subject_id]
+        if self.volume_id not in (self.subject_id, "unknown"):
+            parts.append(self.volume_id)
+        return "_".join([*parts, f"bscan{self.bscan_index:03d}"])
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A B-scan in medream's one intensity space.
+
+    Parameters
+    ----------
+    image : ndarray, float32, shape (depth, width)
+        Intensities in [0, 1].
+    mask : ndarray, uint8, shape (depth, width), or None
+        0 is background, `k` is `classes[k - 1]`. None when there is no reference.
+    classes : tuple of str
+        Names of the mask values 1, 2, ...
+    valid : ndarray, bool, shape (depth, width), or None
+        False where the pixel is no tissue signal (registration wedge, plot margin);
+        None when every pixel counts.
+    spacing_mm : (axial, lateral) in millimetres, or None when unknown
+    source : Source
+
+    Raises
+    ------
+    ScanError
+        When shapes, types, ranges or labels do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scan = Scan(np.zeros((4, 6), "float32"), spacing_mm=(0.004, 0.011))
+    >>> scan.shape
+    (4, 6)
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None = None
+    classes: tuple[str, ...] = ("fluid",)
+    valid: np.ndarray | None = None
+    spacing_mm: tuple[float, float] | None = None
+    source: Source = field(default_factory=Source)
+
+    def __post_init__(self) -> None:
+        where = self.source.path or self.source.name
+        image = self.image
+        if not isinstance(image, np.ndarray) or image.ndim != 2 or 0 in image.shape:
+            shape = getattr(image, "shape", type(image).__name__)
+            raise ScanError(f"{where}: a B-scan is a (depth, width) array, got {shape}.")
+        if image.dtype != np.float32:
+            raise ScanError(
+                f"{where}: image has type {image.dtype}, expected float32 in [0, 1]; divide by the "
+                "full range of the file's type."
+            )
+        low, high = float(image.min()), float(image.max())
+        if not (low >= 0.0 and high <= 1.0):  # also catches NaN
+            raise ScanError(
+                f"{where}: intensities run from {low:g} to {high:g}, expected finite values in [0, 1]."
+            )
+        for label, array, kind in (("mask", self.mask, np.uint8), ("valid", self.valid, np.bool_)):
+            if array is None:
+                continue
+            if array.shape != image.shape:
+                raise ScanError(
+                    f"{where}: {label} has shape {array.shape}, the image {image.shape}; "
+                    "they must be of the same size."
+                )
+            if array.dtype != kind:
+                raise ScanError(
+                    f"{where}: {label} has type {array.dtype}, expected {np.dtype(kind)}."
+                )
+        if self.mask is not None and int(self.mask.max()) > len(self.classes):
+            raise ScanError(
+                f"{where}: mask holds the value {int(self.mask.max())} but only "
+                f"{len(self.classes)} classes are named ({', '.join(self.classes)})."
+            )
+        if self.spacing_mm is not None:
+            spacing = tuple(float(s) for s in self.spacing_mm)
+            if len(spacing) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
+                raise ScanError(
+                    f"{where}: spacing_mm is {self.spacing_mm}, expected (axial, lateral) in "
+                    "millimetres, both positive, or None."
+                )
+            object.__setattr__(self, "spacing_mm", spacing)
+        object.__setattr__(self, "classes", tuple(self.classes))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(depth, width) in pixels."""
+        depth, width = self.image.shape
+        return depth, width
