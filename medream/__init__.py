@@ -1,0 +1,85 @@
+"""medream: look inside the networks that segment medical images.
+
+Research use, not for diagnosis. The names below are loaded when first used, so that
+`import medream` is quick and leaves TensorFlow alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+__version__ = version("medream")
+
+_HOME = {
+    "Scan": "medream.scan",
+    "Source": "medream.scan",
+    "MedreamError": "medream.errors",
+    "read_scans": "medream.readers",
+    "open_dataset": "medream.adapters",
+    "check_dataset": "medream.adapters",
+    "phantom_scans": "medream.phantom",
+    "UNetConfig": "medream.unet",
+    "build_unet": "medream.unet",
+    "load_model": "medream.store",
+    "TrainConfig": "medream.training",
+    "train": "medream.training",
+    "segment": "medream.segmentation",
+    "evaluate": "medream.evaluation",
+    "summarize": "medream.metrics",
+    "dream": "medream.dream",
+    "load_result": "medream.dream",
+    "DreamConfig": "medream.dream",
+    "DreamResult": "medream.dream",
+    "Objective": "medream.dream",
+    "layer": "medream.dream",
+    "channel": "medream.dream",
+    "neuron": "medream.dream",
+    "total_variation": "medream.dream",
+    "describe_layers": "medream.dream",
+}
+_MODULES = ("errors", "figures")
+
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+if TYPE_CHECKING:
+    from medream import errors, figures
+    from medream.adapters import check_dataset, open_dataset
+    from medream.dream import (
+        DreamConfig,
+        DreamResult,
+        Objective,
+        channel,
+        describe_layers,
+        dream,
+        layer,
+        load_result,
+        neuron,
+        total_variation,
+    )
+    from medream.errors import MedreamError
+    from medream.evaluation import evaluate
+    from medream.metrics import summarize
+    from medream.phantom import phantom_scans
+    from medream.readers import read_scans
+    from medream.scan import Scan, Source
+    from medream.segmentation import segment
+    from medream.store import load_model
+    from medream.training import TrainConfig, train
+    from medream.unet import UNetConfig, build_unet
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"medream.{name}")
+    else:
+        raise AttributeError(f"module 'medream' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -103,13 +103,20 @@ def predict(model: keras.Model, image: np.ndarray) -> np.ndarray:
     return _forward(model)(tf.convert_to_tensor(pad))[0, :depth, :width].numpy()
 
 
-def _check(model: keras.Model) -> None:
+def is_segmentation(model: keras.Model) -> bool:
+    """Tell whether a network maps one image with 1 or 3 channels to a map of the same size."""
     shapes = (model.input_shape, model.output_shape)
-    if not all(isinstance(s, tuple) and len(s) == 4 for s in shapes) or (
-        shapes[0][1:3] != shapes[1][1:3] or shapes[0][3] not in (1, 3)
-    ):
+    return (
+        all(isinstance(s, tuple) and len(s) == 4 for s in shapes)
+        and shapes[0][1:3] == shapes[1][1:3]
+        and shapes[0][3] in (1, 3)
+    )
+
+
+def _check(model: keras.Model) -> None:
+    if not is_segmentation(model):
         raise ModelError(
-            f"{model.name} maps {shapes[0]} to {shapes[1]}; segmentation needs one image in, with 1 or "
+            f"{model.name} maps {model.input_shape} to {model.output_shape}; segmentation needs one image in, with 1 or "
             "3 channels, and a map of the same size out."
         )
 

@@ -1,0 +1,57 @@
+"""The command line: a thin face over the library. Importing it loads no TensorFlow and no NumPy."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import typer
+
+from medream.errors import MedreamError
+
+app = typer.Typer(
+    name="medream",
+    help="Look inside the networks that segment medical images: train U-Nets on OCT scans, dream their "
+    "layers, and draw figures for papers. Research use, not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+from medream.cli import data, dreams, models, runs  # noqa: E402  (the commands register on `app`)
+
+__all__ = ["app", "data", "dreams", "main", "models", "runs"]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    if version:
+        from medream import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; known errors become one paragraph on stderr and exit code 1."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
+    try:
+        app()
+    except MedreamError as error:
+        _fail(str(error))
+    except MemoryError:
+        _fail("There is not enough memory for this. Use a smaller --image-size or --batch-size.")
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        _fail(f"The system refused a file{place}: {error.strerror or error}.")
+
+
+def _fail(message: str) -> None:
+    print("Error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,30 @@
+"""Options and last words that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medream import progress
+
+Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no log lines.")]
+
+
+def begin(quiet: bool) -> None:
+    """Set how progress is shown for this command."""
+    progress.set_mode("quiet" if quiet else "lines")
+
+
+def done(path: Path) -> None:
+    """Print the path written: the last line of every command that writes."""
+    typer.echo(str(path))
+
+
+def absolute(path: str | Path) -> str:
+    """Return a path as run records hold it; names such as keras:VGG19 stay as they are."""
+    return str(path) if str(path).startswith("keras:") else str(Path(path).resolve())

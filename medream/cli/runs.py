@@ -1,0 +1,70 @@
+"""medream demo, rerun."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medream.cli import app
+from medream.cli.data import run_phantom
+from medream.cli.dreams import run_dream
+from medream.cli.models import run_evaluate, run_segment, run_train
+from medream.cli.options import Out, Quiet, Seed, begin, done
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("out/demo"),
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Run the main job on synthetic scans: train three U-Nets, compare them, dream, write a report.
+
+    Example: medream demo --out out/demo
+    """
+    begin(quiet)
+    done(run_demo({"seed": seed}, out))
+
+
+def run_demo(settings: dict[str, Any], out: Path) -> Path:
+    """Run `medream demo` from its record's settings."""
+    from medream.demo import demo
+
+    return demo(out, seed=settings["seed"])
+
+
+RUNNERS = {
+    "data phantom": run_phantom,
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "segment": run_segment,
+    "dream": run_dream,
+    "demo": run_demo,
+}
+
+
+@app.command()
+def rerun(
+    record: Annotated[Path, typer.Argument(help="The run.json of an output folder.")],
+    out: Out,
+    quiet: Quiet = False,
+) -> None:
+    """Repeat a recorded run with the same inputs and settings.
+
+    Example: medream rerun out/dream/run.json --out out/again
+    """
+    from medream.errors import OutputError
+    from medream.record import read_record
+
+    begin(quiet)
+    run = read_record(record)
+    if run.command not in RUNNERS:
+        raise OutputError(f"{record} records {run.command!r}, which cannot be repeated from the command line.")
+    for path, digest in run.inputs.items():
+        file = Path(path)
+        if digest and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise OutputError(f"{path} has changed since {record} was written; the run cannot be repeated.")
+    done(RUNNERS[run.command](run.settings, out))
