@@ -1,0 +1,66 @@
+"""DeepDream of any Keras layer: `medream.dream(model, image, "dec1_conv2")`.
+
+The package is callable, so `medream.dream` is the function and the place where its parts
+live at once. TensorFlow is imported when a dream is made, not when this package or a saved
+result is opened.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medream.dream.config import DreamConfig
+    from medream.dream.engine import dream
+    from medream.dream.layers import LayerInfo, describe_layers
+    from medream.dream.objectives import Objective, channel, layer, neuron, total_variation
+    from medream.dream.result import DreamResult, load_result
+
+__all__ = [
+    "DreamConfig",
+    "DreamResult",
+    "LayerInfo",
+    "Objective",
+    "channel",
+    "describe_layers",
+    "dream",
+    "layer",
+    "load_result",
+    "neuron",
+    "total_variation",
+]
+
+_HOME = {
+    "DreamConfig": "config",
+    "DreamResult": "result",
+    "LayerInfo": "layers",
+    "Objective": "objectives",
+    "channel": "objectives",
+    "describe_layers": "layers",
+    "dream": "engine",
+    "layer": "objectives",
+    "load_result": "result",
+    "neuron": "objectives",
+    "total_variation": "objectives",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+class _CallablePackage(ModuleType):
+    """Importing any part of this package binds `medream.dream` to it; it must stay callable."""
+
+    def __call__(self, *args: Any, **settings: Any) -> DreamResult:
+        from medream.dream.engine import dream
+
+        return dream(*args, **settings)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -1,0 +1,86 @@
+"""The enhanced dream: the image is climbed at several sizes, and the detail is carried on.
+
+Google's original scheme (Mordvintsev, Olah and Tyka, 2015,
+https://github.com/google/deepdream): at each octave the image is resized from the original
+and the detail found so far is added to it; what is climbed there is kept as detail again. In
+the end the detail alone comes back to the original's size, and the original stays untouched
+beneath it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+SMALLEST = 16  # pixels; below, a resized scan shows no structure to dream on
+
+# (image (h, w, c), valid (h, w), octave number) -> climbed image
+Climb = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+
+def octave_shapes(
+    shape: tuple[int, int],
+    exponents: tuple[int, ...],
+    scale: float,
+    multiple: tuple[int, int] = (1, 1),
+    least: tuple[int, int] = (1, 1),
+) -> list[tuple[int, int]]:
+    """Return the (depth, width) of each octave.
+
+    Each is the image's size times `scale ** exponent`, rounded to the network's multiple and
+    not below `least` or 16 pixels (or the image itself where that is smaller).
+
+    Examples
+    --------
+    >>> octave_shapes((525, 200), (-2, -1, 0, 1), 1.5, multiple=(8, 8))
+    [(232, 88), (352, 136), (528, 200), (784, 304)]
+    """
+
+    def length(axis: int, exponent: int) -> int:
+        unit = multiple[axis]
+        floor = max(least[axis], min(SMALLEST, shape[axis]))
+        wanted = max(shape[axis] * scale**exponent, floor)
+        return max(round(wanted / unit), -(-floor // unit)) * unit
+
+    return [(length(0, exponent), length(1, exponent)) for exponent in exponents]
+
+
+def enhance(
+    original: np.ndarray, valid: np.ndarray, shapes: list[tuple[int, int]], climb: Climb
+) -> np.ndarray:
+    """Climb through the octaves and return the original with the detail found.
+
+    Parameters
+    ----------
+    original : ndarray, float32, shape (depth, width, channels)
+        In [0, 1].
+    valid : ndarray, bool, shape (depth, width)
+    shapes : list of (depth, width)
+    climb : callable
+        Climbs one octave; pixels outside of valid must come back as they were.
+
+    Returns
+    -------
+    ndarray, float32, shape (depth, width, channels)
+        In [0, 1]; pixels outside of valid, and all pixels where no detail was found, are the
+        original's bit for bit.
+    """
+    detail = np.zeros_like(original)
+    for number, shape in enumerate(shapes):
+        # Clipped before the difference is taken, so that rounding in the resize is no detail.
+        base = np.clip(resize(original, shape), 0.0, 1.0)
+        start = np.clip(base + resize(detail, shape), 0.0, 1.0)
+        inside = resize(valid[..., None].astype(np.float32), shape)[..., 0] > 1 - 1e-3
+        climbed = climb(start, inside, number) if inside.any() else start
+        detail = climbed - base
+    dreamt = np.clip(original + resize(detail, original.shape[:2]), 0.0, 1.0)
+    return np.where(valid[..., None], dreamt, original)
+
+
+def resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Resize (depth, width, channels) bilinearly, with antialiasing where it shrinks."""
+    if image.shape[:2] == tuple(shape):
+        return image
+    return tf.image.resize(image, shape, method="bilinear", antialias=True).numpy()
