@@ -1,0 +1,126 @@
+"""NumPy files: .npy with a B-scan or a volume, .npz with mask, spacing and class names as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medream.errors import ScanError
+from medream.readers.names import cannot_read
+from medream.readers.valid import valid_mask
+from medream.scan import Scan
+
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_KEYS = ("image", "original")
+
+
+def is_numpy(head: bytes) -> bool:
+    """Tell from its first bytes whether a file is .npy or may be .npz."""
+    return head.startswith((_NPY, _ZIP))
+
+
+def read(path: Path) -> list[Scan]:
+    """Read an array (depth, width) as one scan, (bscan, depth, width) as a volume."""
+    content = _load(path)
+    key = next((k for k in _KEYS if k in content), None)
+    if key is None:
+        raise ScanError(
+            f"{path} holds {', '.join(sorted(content)) or 'nothing'}; expected an array named "
+            "'image' or 'original' of shape (depth, width) or (bscan, depth, width)."
+        )
+    images = _as_volume(_scaled(content[key], path), path, key)
+    masks = _matching(content, "mask", np.uint8, images, path)
+    valids = _matching(content, "valid", np.bool_, images, path)
+    common: dict[str, Any] = {}
+    if "classes" in content:
+        common["classes"] = tuple(str(name) for name in np.atleast_1d(content["classes"]))
+    elif masks is not None and masks.max() > 1:
+        common["classes"] = tuple(f"class{k}" for k in range(1, int(masks.max()) + 1))
+    if "spacing_mm" in content:
+        common["spacing_mm"] = _spacing(content["spacing_mm"], path)
+    return [
+        Scan(
+            image,
+            mask=None if masks is None else masks[k],
+            valid=valid_mask(image) if valids is None else valids[k],
+            **common,
+        )
+        for k, image in enumerate(images)
+    ]
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"image": loaded}
+        with loaded:
+            return dict(loaded)
+    except PermissionError as error:
+        raise cannot_read(path, error) from error
+    except Exception as error:  # zip, header and pickle parsers raise whatever they trip over
+        raise ScanError(
+            f"{path} is no complete NumPy file of numbers ({str(error) or type(error).__name__}); "
+            "expected .npy or .npz as np.save and np.savez_compressed write them, without objects."
+        ) from error
+
+
+def _scaled(array: np.ndarray, path: Path) -> np.ndarray:
+    """Return float32 in [0, 1]: integers divided by the full range of their type."""
+    if array.dtype in (np.uint8, np.uint16):
+        return (array / float(np.iinfo(array.dtype).max)).astype(np.float32)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ScanError(
+            f"{path}: the image has type {array.dtype}; expected uint8, uint16, or floating point "
+            "in [0, 1]."
+        )
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        raise ScanError(
+            f"{path}: the image runs from {array.min():g} to {array.max():g}; expected finite "
+            "values in [0, 1]. Divide by the full range of the device before saving."
+        )
+    return array.astype(np.float32)
+
+
+def _as_volume(array: np.ndarray, path: Path, key: str) -> np.ndarray:
+    if array.ndim >= 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    colour = array.ndim == 3 and array.shape[-1] in (3, 4)
+    if array.ndim not in (2, 3) or array.size == 0 or colour:
+        raise ScanError(
+            f"{path}: {key} has shape {array.shape}; expected (depth, width) or "
+            "(bscan, depth, width), grey and not empty."
+        )
+    return array[None] if array.ndim == 2 else array
+
+
+def _matching(
+    content: dict[str, np.ndarray], key: str, kind: type, images: np.ndarray, path: Path
+) -> np.ndarray | None:
+    if key not in content:
+        return None
+    array = content[key]
+    if array.ndim == images.ndim - 1:
+        array = array[None]
+    if array.shape != images.shape:
+        raise ScanError(
+            f"{path}: {key} has shape {content[key].shape}, the image "
+            f"{images.shape if len(images) > 1 else images.shape[1:]}; they must be of one size."
+        )
+    converted: np.ndarray = array.astype(kind)
+    if array.dtype.kind not in "buif" or not np.array_equal(converted, array):
+        raise ScanError(
+            f"{path}: {key} of type {array.dtype} does not fit into {np.dtype(kind)}; expected "
+            + ("class ids 0, 1, 2, ..." if key == "mask" else "True where the pixel is signal.")
+        )
+    return converted
+
+
+def _spacing(value: np.ndarray, path: Path) -> tuple[float, float]:
+    if value.shape != (2,) or value.dtype.kind not in "uif":
+        raise ScanError(
+            f"{path}: spacing_mm is {value!r}; expected (axial, lateral) in millimetres."
+        )
+    return float(value[0]), float(value[1])

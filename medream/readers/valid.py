@@ -1,0 +1,90 @@
+"""Which pixels are signal: registration wedges and constant borders are not."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+_WHITE = 0.98
+_FLAT = 3.5 / 255  # a black margin that went through JPEG still varies by a few grey values
+_RIM = 2  # pixels beside a wedge that interpolation or JPEG has mixed with its white
+
+
+def valid_mask(image: np.ndarray) -> np.ndarray | None:
+    """Find the pixels of a B-scan that are no signal of tissue.
+
+    A wedge is a solid white area (at least 0.98) along the frame that reaches its top or
+    bottom, as motion registration leaves it; a bright layer that touches the side is none.
+    A margin is a run of constant rows or columns at the frame that ends at once, as a plot's
+    does; vitreous that fades to black is none.
+
+    Parameters
+    ----------
+    image : float array, shape (depth, width)
+        Intensities in [0, 1].
+
+    Returns
+    -------
+    bool array, shape (depth, width), or None
+        False in wedges, their two-pixel rim, and margins; None when every pixel is signal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.random.default_rng(0).uniform(0, 0.5, (40, 60)).astype("float32")
+    >>> valid_mask(image) is None
+    True
+    >>> image[:5] = 1.0
+    >>> valid_mask(image)[:8, 0].tolist()
+    [False, False, False, False, False, False, False, True]
+    """
+    valid = ~_wedges(image)
+    for array, inside in ((image, valid), (image[::-1], valid[::-1]),
+                          (image.T, valid.T), (image.T[::-1], valid.T[::-1])):  # fmt: skip
+        inside[: _margin(array, inside)] = False
+    if valid.all() or not valid.any():
+        return None
+    return valid
+
+
+def _wedges(image: np.ndarray) -> np.ndarray:
+    white = image >= _WHITE
+    if not white.any():
+        return np.zeros(image.shape, bool)
+    # The frame is continued outwards, so that a wedge one pixel thin along it stays solid
+    # while single saturated speckles do not.
+    solid = ndimage.binary_opening(np.pad(white, 2, mode="edge"), np.ones((3, 3)))[2:-2, 2:-2]
+    areas, count = ndimage.label(solid)
+    if count == 0:
+        return np.zeros(image.shape, bool)
+    ends = np.bincount(np.concatenate([areas[0], areas[-1]]), minlength=count + 1)
+    sides = np.bincount(np.concatenate([areas[:, 0], areas[:, -1]]), minlength=count + 1)
+    wedge = (ends > 0) & (ends + sides >= max(8, min(image.shape) // 32))
+    wedge[0] = False
+    if not wedge.any():
+        return np.zeros(image.shape, bool)
+    # Opening rounds the thin tip of a wedge off: take back the white pixels joined to it.
+    found = ndimage.binary_propagation(wedge[areas], mask=white, structure=np.ones((3, 3)))
+    return ndimage.binary_dilation(found, np.ones((3, 3)), iterations=_RIM)
+
+
+def _margin(image: np.ndarray, valid: np.ndarray) -> int:
+    """Return how many rows at the top are constant where they are valid, if they end at once."""
+    low = np.where(valid, image, np.inf).min(axis=1)
+    high = np.where(valid, image, -np.inf).max(axis=1)
+    level = float(np.median(image[0][valid[0]])) if valid[0].any() else None
+    rows = 0
+    for row in range(len(image)):
+        if not valid[row].any():  # a wedge that covers the whole row
+            rows = row + 1
+            continue
+        if level is None:
+            level = float(np.median(image[row][valid[row]]))
+        if high[row] - low[row] > _FLAT or abs(level - low[row]) > _FLAT:
+            break
+        rows = row + 1
+    if rows in (0, len(image)):
+        return 0
+    inside = image[rows][valid[rows]]
+    ends_at_once = np.mean(np.abs(inside - level) > _FLAT) > 0.25 if level is not None else True
+    return rows if ends_at_once else 0
