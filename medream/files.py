@@ -86,6 +86,36 @@ def _command_of(folder: Path) -> str | None:
         return None
 
 
+def _refuse_foreign(out: Path, command: str) -> None:
+    """Raise when `out` holds anything but an earlier result of the same command."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise OutputError(f"{out} is a file; --out names a folder. Choose another name.")
+    if any(out.iterdir()) and _command_of(out) != command:
+        raise OutputError(
+            f"{out} is not empty and holds no earlier result of 'medream {command}'. "
+            "Choose another folder, or empty this one."
+        )
+
+
+def claim_folder(out: Path, command: str) -> None:
+    """Make `out` an empty folder, replacing an earlier result of the same command.
+
+    Raises
+    ------
+    OutputError
+        When `out` holds something else, or the place cannot be written to.
+    """
+    _refuse_foreign(out, command)
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+
+
 @contextlib.contextmanager
 def result_folder(out: str | Path, command: str) -> Iterator[Path]:
     """Yield a staging folder beside `out` that becomes `out` when the block succeeds.
@@ -106,14 +136,7 @@ def result_folder(out: str | Path, command: str) -> Iterator[Path]:
         When `out` holds something else, or the place cannot be written to.
     """
     out = Path(out)
-    if out.exists():
-        if not out.is_dir():
-            raise OutputError(f"{out} is a file; --out names a folder. Choose another name.")
-        if any(out.iterdir()) and _command_of(out) != command:
-            raise OutputError(
-                f"{out} is not empty and holds no earlier result of 'medream {command}'. "
-                "Choose another folder, or empty this one."
-            )
+    _refuse_foreign(out, command)
     staging = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,13 +14,19 @@ IGNORE = 255
 Loss = Callable[[Any, Any], Any]
 
 
+def _known(labels: Any, logits: Any) -> tuple[Any, Any]:
+    """Return labels with `IGNORE` replaced by 0, and the weight of each pixel."""
+    ignored = ops.equal(labels, IGNORE)
+    known = ops.cast(ops.where(ignored, ops.zeros_like(labels), labels), "int32")
+    return known, 1.0 - ops.cast(ignored, logits.dtype)
+
+
 def _prepare(labels: Any, logits: Any) -> tuple[Any, Any, Any]:
     """Return one-hot targets and probabilities of the foreground classes, and pixel weights."""
-    weight = ops.cast(ops.not_equal(labels, IGNORE), logits.dtype)[..., None]
-    known = ops.where(ops.equal(labels, IGNORE), ops.zeros_like(labels), labels)
+    known, weight = _known(labels, logits)
     if logits.shape[-1] == 1:
-        return ops.cast(known, logits.dtype)[..., None], ops.sigmoid(logits), weight
-    target = ops.one_hot(ops.cast(known, "int32"), logits.shape[-1], dtype=logits.dtype)
+        return ops.cast(known, logits.dtype), ops.sigmoid(logits), weight
+    target = ops.one_hot(known[..., 0], logits.shape[-1], dtype=logits.dtype)
     return target[..., 1:], ops.softmax(logits)[..., 1:], weight
 
 
@@ -29,7 +35,7 @@ def cross_entropy(labels: Any, logits: Any) -> Any:
 
     Parameters
     ----------
-    labels : int tensor (batch, depth, width)
+    labels : int tensor (batch, depth, width, 1)
         Mask values; `IGNORE` where the pixel does not count.
     logits : float tensor (batch, depth, width, classes)
 
@@ -40,17 +46,16 @@ def cross_entropy(labels: Any, logits: Any) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> labels, logits = np.array([[[0, 1, 255]]]), np.array([[[[0.0], [0.0], [9.0]]]], "float32")
+    >>> labels = np.array([0, 1, 255]).reshape(1, 1, 3, 1)
+    >>> logits = np.array([0.0, 0.0, 9.0], "float32").reshape(1, 1, 3, 1)
     >>> round(float(cross_entropy(labels, logits)), 4)
     0.6931
     """
-    weight = ops.cast(ops.not_equal(labels, IGNORE), logits.dtype)
-    known = ops.where(ops.equal(labels, IGNORE), ops.zeros_like(labels), labels)
+    known, weight = _known(labels, logits)
     if logits.shape[-1] == 1:
-        z, y = logits[..., 0], ops.cast(known, logits.dtype)
-        each = ops.softplus(z) - y * z
+        each = ops.softplus(logits) - ops.cast(known, logits.dtype) * logits
     else:
-        each = keras.losses.sparse_categorical_crossentropy(known, logits, from_logits=True)
+        each = keras.losses.sparse_categorical_crossentropy(known, logits, from_logits=True)[..., None]
     return ops.sum(each * weight) / ops.maximum(ops.sum(weight), 1.0)
 
 

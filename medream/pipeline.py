@@ -179,7 +179,7 @@ def training_batches(
     -------
     tf.data.Dataset
         Pairs of images, float32 (batch, depth, width, 1) in [0, 1], and labels,
-        int32 (batch, depth, width) with `IGNORE` where the pixel does not count.
+        int32 (batch, depth, width, 1) with `IGNORE` where the pixel does not count.
     """
     augment = augment or Augmentation()
     images, labels, sizes = (tf.constant(array) for array in stack_scans(scans))
@@ -213,7 +213,7 @@ def training_batches(
         depth, width = sizes[index][0], sizes[index][1]
         image = _cut(images[index, :depth, :width], matrix, offset, size, "BILINEAR")
         label = _cut(labels[index, :depth, :width], matrix, offset, size, "NEAREST")
-        return _recolour(image, key, augment)[..., None], tf.cast(label, tf.int32)
+        return _recolour(image, key, augment)[..., None], tf.cast(label, tf.int32)[..., None]
 
     numbers = tf.data.Dataset.range(first_sample, np.iinfo(np.int64).max // 16)
     batches = numbers.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,0 +1,44 @@
+# make demo   set everything up and run the main job on synthetic scans
+# make test   set everything up and pass the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES := pyproject.toml constraints.txt $(shell find medream -name '*.py')
+
+.PHONY: demo test slow lint bench clean
+
+demo: $(VENV)/medream
+	$(BIN)/medream demo --out out/demo
+
+test: $(VENV)/test lint
+	$(BIN)/python -P -m pytest
+
+slow: $(VENV)/test
+	$(BIN)/python -P -m pytest -m slow
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/test
+	$(BIN)/python tests/benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) dist
+
+$(VENV)/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "medream needs Python 3.11 to 3.13, this is %d.%d; pass PYTHON=python3.12, say" % v)'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# The wheel is built and installed, so that what runs is what a user would get.
+$(VENV)/medream: $(VENV)/python $(SOURCES)
+	$(PIP) --upgrade --force-reinstall --no-deps .
+	$(PIP) .
+	touch $@
+
+$(VENV)/test: $(VENV)/medream
+	$(PIP) ".[test]"
+	touch $@
