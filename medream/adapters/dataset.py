@@ -1,0 +1,275 @@
+"""`Dataset`: the scans of a data set, read when they are asked for, and its parts by subject."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from medream.errors import ConfigError, ScanError, nearest
+from medream.files import sha256_of
+from medream.readers import read_gray, read_labels, valid_mask
+from medream.readers.raster import ClassMap, check_class_map
+from medream.scan import Scan, Source
+from medream.split import SPLITS, LeakWarning, split_block, split_subjects
+
+HELD_OUT = 0.2  # of the subjects, for each of validation and test
+
+
+@dataclass(frozen=True)
+class Item:
+    """One B-scan that has not been read yet: its files, its origin and its split on disk."""
+
+    image: Path
+    mask: Path | None
+    source: Source
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an adapter found in a data set's folder; shared by all parts of the data set.
+
+    `assumed` are the subjects that no name tells apart: B-scans of one person may lie on both
+    sides of a split. `orphans` are masks without image, `ambiguous` are images with several
+    masks, `ignored` are pictures outside of the layout.
+    """
+
+    name: str
+    adapter: str
+    path: Path
+    items: tuple[Item, ...]
+    class_map: ClassMap | None = None
+    spacing_mm: tuple[float, float] | None = None
+    assumed: frozenset[str] = frozenset()
+    orphans: tuple[Path, ...] = ()
+    ambiguous: tuple[tuple[Path, ...], ...] = ()
+    ignored: tuple[Path, ...] = ()
+
+    @cached_property
+    def labels(self) -> list[tuple[int, int]]:
+        """Highest label and labelled pixels of each item's mask; zeros where there is none."""
+        return [_label_summary(item.mask, self.class_map) for item in self.items]
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels 1, 2, ...; "fluid" for a binary mask that nobody named."""
+        if self.class_map:
+            return check_class_map(self.class_map, str(self.path))
+        highest = max((label for label, _ in self.labels), default=0)
+        return ("fluid",) if highest <= 1 else tuple(f"class{k + 1}" for k in range(highest))
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[Item, ...]]:
+        """Train, validation and test: as on disk, what is missing there held out of train."""
+        parts = {
+            split: [k for k, i in enumerate(self.items) if i.split == split] for split in SPLITS
+        }
+        pool = parts["train"] + [k for k, item in enumerate(self.items) if item.split is None]
+        bscans, subjects = len(pool), len(self._subjects(pool))
+        for split in self.missing_parts:
+            loads = {k: self.labels[k][1] for k in pool}
+            present = self._subjects(pool)
+            try:
+                # The share is of everything there was, also of what test has taken already.
+                if len(present) > 1:
+                    by_subject = {s: sum(loads[k] for k in ks) for s, ks in present.items()}
+                    _, held = split_subjects(by_subject, HELD_OUT * subjects / len(present))
+                    parts[split] = [k for subject in held for k in present[subject]]
+                else:
+                    share = min(HELD_OUT * bscans / len(pool), 0.5)
+                    parts[split] = [pool[k] for k in split_block(list(loads.values()), share)]
+            except ConfigError as error:
+                raise ConfigError(f"{self.path}: no {split} part can be made. {error}") from error
+            pool = [k for k in pool if k not in set(parts[split])]
+        parts["train"] = pool
+        return {split: tuple(self.items[k] for k in sorted(ks)) for split, ks in parts.items()}
+
+    @property
+    def missing_parts(self) -> list[str]:
+        """The parts that the folders do not give and that are held out of train."""
+        on_disk = {item.split for item in self.items}
+        if not on_disk & {"train", None}:
+            return []
+        return [split for split in ("test", "validation") if split not in on_disk]
+
+    def _subjects(self, positions: Sequence[int]) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for k in positions:
+            found.setdefault(self.items[k].source.subject_id, []).append(k)
+        return found
+
+    @cached_property
+    def subjects_on_both_sides(self) -> dict[str, list[str]]:
+        """Subjects that the folders put into several splits, and these splits."""
+        found: dict[str, list[str]] = {}
+        for split in SPLITS:
+            for subject in {i.source.subject_id for i in self.items if i.split == split}:
+                found.setdefault(subject, []).append(split)
+        return {subject: splits for subject, splits in sorted(found.items()) if len(splits) > 1}
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user has to know before trusting a score on this data set."""
+        messages = []
+        for subject, splits in self.subjects_on_both_sides.items():
+            why = (
+                "no name tells its subjects apart, so all of it counts as one person"
+                if subject in self.assumed
+                else "the folders put the same subject there"
+            )
+            messages.append(
+                f"{self.name}: {' and '.join(splits)} may share a person ({subject}: {why}), and "
+                f"scores flatter the model. {_HOW_TO_NAME}"
+            )
+        pool = [k for k, item in enumerate(self.items) if item.split in ("train", None)]
+        subjects = len(self._subjects(pool))
+        alone = []
+        for split in self.missing_parts:
+            if subjects < 2:
+                alone.append(split)
+            subjects -= max(round(HELD_OUT * len(self._subjects(pool))), 1)
+        if alone:
+            messages.append(
+                f"{self.name}: too few subjects to hold out {' and '.join(sorted(alone))}, so "
+                f"train and {' and '.join(sorted(alone))} may share a person (contiguous blocks "
+                f"of B-scans of the same subject), and scores flatter the model. {_HOW_TO_NAME}"
+            )
+        return tuple(messages)
+
+
+_HOW_TO_NAME = (
+    "If the names tell people apart, give subject_pattern, such as r'(?P<subject>eye\\d+)_', "
+    "here or in dataset.toml."
+)
+
+
+def _label_summary(mask: Path | None, class_map: ClassMap | None) -> tuple[int, int]:
+    if mask is None:
+        return 0, 0
+    try:
+        labels = read_labels(mask, class_map)
+    except ScanError:  # raised again when the scan itself is read
+        return 0, 0
+    return int(labels.max()), int(np.count_nonzero(labels))
+
+
+class Dataset(Sequence[Scan]):
+    """The scans of a data set or of one of its parts, each read when it is indexed.
+
+    A slice is a `Dataset` too. Made by `open_dataset`.
+
+    Attributes
+    ----------
+    name, adapter, path : str, str, Path
+    split : "train", "validation", "test", or None for all
+    classes : tuple of str
+        Names of the mask values 1, 2, ...
+    sources : list of Source
+        Origins of the scans, without reading them (`sha256` is None).
+    warnings : tuple of str
+        What endangers a fair score, such as one person on both sides of a split.
+    """
+
+    def __init__(self, contents: Contents, split: str | None = None) -> None:
+        if split is not None and split not in SPLITS:
+            raise ConfigError(
+                f"Unknown split {split!r}; expected 'train', 'validation', 'test', or None for "
+                f"all. {nearest(str(split), SPLITS)}"
+            )
+        self._contents = contents
+        self._items = contents.items if split is None else contents.parts[split]
+        self.split = split
+        if not self._items:
+            present = ", ".join(name for name in SPLITS if contents.parts[name])
+            raise ScanError(f"{contents.path} has no {split} part; it has: {present}.")
+
+    @property
+    def name(self) -> str:
+        return self._contents.name
+
+    @property
+    def adapter(self) -> str:
+        return self._contents.adapter
+
+    @property
+    def path(self) -> Path:
+        return self._contents.path
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._contents.classes
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self._contents.warnings
+
+    @property
+    def sources(self) -> list[Source]:
+        return [item.source for item in self._items]
+
+    def part(self, split: str | None) -> Dataset:
+        """Return another part of the same data set; None for all of it.
+
+        Raises
+        ------
+        ConfigError, ScanError
+            When there is no such split, or the data set has nothing in it.
+        """
+        return Dataset(self._contents, split)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Scan: ...
+    @overload
+    def __getitem__(self, index: slice) -> Dataset: ...
+    def __getitem__(self, index: int | slice) -> Scan | Dataset:
+        if isinstance(index, slice):
+            part = copy.copy(self)
+            part._items = self._items[index]
+            return part
+        return self._read(self._items[index])
+
+    def __repr__(self) -> str:
+        subjects = len({source.subject_id for source in self.sources})
+        return (
+            f"Dataset({self.name!r}, split={self.split!r}, {len(self)} scans, {subjects} subjects)"
+        )
+
+    def _read(self, item: Item) -> Scan:
+        image = read_gray(item.image)
+        mask = None
+        if item.mask is not None:
+            mask = read_labels(item.mask, self._contents.class_map)
+            if mask.shape != image.shape:
+                raise size_mismatch(item, image.shape, mask.shape)
+        return Scan(
+            image,
+            mask=mask,
+            classes=self.classes,
+            valid=valid_mask(image),
+            spacing_mm=self._contents.spacing_mm,
+            source=replace(item.source, sha256=sha256_of(item.image)),
+        )
+
+
+def size_mismatch(item: Item, image: tuple[int, ...], mask: tuple[int, ...]) -> ScanError:
+    """Return the error for a mask of another size than its image."""
+    return ScanError(
+        f"{item.mask} is a mask of {mask[0]} x {mask[1]} pixels (depth x width), but its image "
+        f"{item.image} has {image[0]} x {image[1]}. Export both at one size, unrotated."
+    )
+
+
+def warn_of(contents: Contents) -> None:
+    """Give the warnings of a data set aloud."""
+    for message in contents.warnings:
+        warnings.warn(message, LeakWarning, stacklevel=3)

@@ -1,0 +1,123 @@
+"""Train, validation and test by subject: people are split, never B-scans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from medream.errors import ConfigError
+from medream.scan import Scan
+
+SPLITS = ("train", "validation", "test")
+
+
+class LeakWarning(UserWarning):
+    """Parts of a data set may share a person, so scores on one flatter the other."""
+
+
+def split_subjects(loads: Mapping[str, float], share: float) -> tuple[list[str], list[str]]:
+    """Divide subjects into those kept and those held out, alike in lesion load.
+
+    Subjects with lesions and subjects without are each ordered by load, and evenly spaced
+    ones are held out, a single one from the middle. Where two subjects hold lesions, both
+    sides get one. The same input always gives the same answer.
+
+    Parameters
+    ----------
+    loads : {subject: lesion load}
+        Any measure of how much lesion a subject has, such as the pixels of its masks.
+    share : float in (0, 1)
+        Share of the subjects to hold out; at least one, and at least one stays.
+
+    Returns
+    -------
+    kept, held_out : list of str
+        In the order of `loads`.
+
+    Raises
+    ------
+    ConfigError
+        With fewer than two subjects, or a share outside (0, 1).
+
+    Examples
+    --------
+    >>> split_subjects({"a": 0, "b": 90, "c": 10, "d": 40, "e": 0}, share=0.2)
+    (['a', 'b', 'c', 'e'], ['d'])
+    """
+    if len(loads) < 2 or not 0 < share < 1:
+        raise ConfigError(
+            f"Cannot hold out a share of {share} of {len(loads)} subjects; expected two subjects "
+            "or more and a share between 0 and 1."
+        )
+    ordered = sorted(loads, key=lambda subject: loads[subject])
+    with_lesion = [subject for subject in ordered if loads[subject] > 0]
+    without = [subject for subject in ordered if not loads[subject] > 0]
+    count = min(max(round(share * len(loads)), 1), len(loads) - 1)
+    from_lesion = 0
+    if len(with_lesion) > 1:
+        from_lesion = min(max(round(share * len(with_lesion)), 1), len(with_lesion) - 1, count)
+    from_rest = min(count - from_lesion, len(without) - (not with_lesion))
+    held_out = {*_spaced(with_lesion, from_lesion), *_spaced(without, max(from_rest, 0))}
+    return [s for s in loads if s not in held_out], [s for s in loads if s in held_out]
+
+
+def _spaced(ordered: list[str], count: int) -> list[str]:
+    return [ordered[(2 * k + 1) * len(ordered) // (2 * count)] for k in range(count)]
+
+
+def split_block(loads: Sequence[float], share: float) -> range:
+    """Choose the contiguous block of one volume's B-scans to hold out.
+
+    The block's part of the lesion load comes as close to `share` as it can.
+
+    Parameters
+    ----------
+    loads : sequence of float
+        Lesion load of each B-scan, in order.
+    share : float in (0, 1)
+
+    Returns
+    -------
+    range
+        Positions held out; at least one, and at least one stays.
+
+    Raises
+    ------
+    ConfigError
+        With fewer than two B-scans.
+
+    Examples
+    --------
+    >>> split_block([0, 0, 5, 5, 10, 10, 5, 5, 0, 0], share=0.2)
+    range(2, 4)
+    """
+    if len(loads) < 2:
+        raise ConfigError("Cannot split a single B-scan; expected two or more.")
+    size = min(max(round(share * len(loads)), 1), len(loads) - 1)
+    total = sum(loads) or 1.0
+
+    def unlike(start: int) -> float:
+        return abs(sum(loads[start : start + size]) / total - share)
+
+    start = min(range(len(loads) - size + 1), key=unlike)
+    return range(start, start + size)
+
+
+def leave_one_subject_out(
+    scans: Sequence[Scan],
+) -> Iterator[tuple[str, list[Scan], list[Scan]]]:
+    """Yield (subject, scans of all others, scans of the subject) for each subject in order.
+
+    Raises
+    ------
+    ConfigError
+        When the scans come from fewer than two subjects.
+    """
+    scans = list(scans)
+    subjects = list(dict.fromkeys(scan.source.subject_id for scan in scans))
+    if len(subjects) < 2:
+        raise ConfigError(
+            f"Cannot leave one subject out of {len(subjects)}; expected scans of two or more."
+        )
+    for subject in subjects:
+        test = [scan for scan in scans if scan.source.subject_id == subject]
+        yield subject, [scan for scan in scans if scan.source.subject_id != subject], test
