@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from medream.dream.graph import open_network, size_rule
 from medream.errors import ModelError
 from medream.scan import Scan
 from medream.store import info_of
@@ -95,12 +96,13 @@ def predict(model: keras.Model, image: np.ndarray) -> np.ndarray:
     if channels == 3:
         x = tf.repeat(x, 3, axis=-1)
     if fixed_depth is not None:
-        y = _forward(model)(tf.image.resize(x, (fixed_depth, fixed_width), antialias=True))
+        forward, _ = _compiled_forward(model)
+        y = forward(tf.image.resize(x, (fixed_depth, fixed_width), antialias=True))
         return tf.image.resize(y, (depth, width))[0].numpy()
-    multiple = _stride(model)
-    below, right = -depth % multiple, -width % multiple
+    forward, (tall, wide) = _compiled_forward(model)
+    below, right = -depth % tall, -width % wide
     pad = np.pad(x, ((0, 0), (0, below), (0, right), (0, 0)), mode="symmetric")
-    return _forward(model)(tf.convert_to_tensor(pad))[0, :depth, :width].numpy()
+    return forward(tf.convert_to_tensor(pad))[0, :depth, :width].numpy()
 
 
 def is_segmentation(model: keras.Model) -> bool:
@@ -121,24 +123,20 @@ def _check(model: keras.Model) -> None:
         )
 
 
-_compiled: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
+_Forward = Callable[[tf.Tensor], tf.Tensor]
+_compiled: weakref.WeakKeyDictionary[keras.Model, tuple[_Forward, tuple[int, int]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def _forward(model: keras.Model) -> Any:
-    """Return the compiled forward pass, made once per model."""
+def _compiled_forward(model: keras.Model) -> tuple[_Forward, tuple[int, int]]:
+    """Return the compiled forward pass and what (depth, width) must be multiples of."""
     if model not in _compiled:
-        reference = weakref.ref(model)
+        reference = weakref.ref(model)  # the cache must not keep the model alive
 
         @tf.function(reduce_retracing=True)
         def forward(x: tf.Tensor) -> tf.Tensor:
             return tf.cast(reference()(x, training=False), tf.float32)  # type: ignore[misc]
 
-        _compiled[model] = forward
+        _compiled[model] = forward, size_rule(open_network(model))[0]
     return _compiled[model]
-
-
-def _stride(model: keras.Model) -> int:
-    """Return what depth and width must be a multiple of."""
-    from medream.dream.layers import size_multiple
-
-    return size_multiple(model)
