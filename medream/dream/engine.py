@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from medream.dream.ascent import climb_in_chunks, compiled_climb
+from medream.dream.ascent import OnStep, climb, compiled_step
 from medream.dream.config import DEFAULT_OCTAVES, DreamConfig
 from medream.dream.control import redraw_weights
 from medream.dream.graph import IMAGE, Network, needed_part, open_network, size_rule
@@ -19,12 +19,9 @@ from medream.dream.objectives import Objective, as_objective
 from medream.dream.octaves import enhance, octave_shapes
 from medream.dream.result import DreamResult
 from medream.errors import ConfigError, ModelError, ScanError, nearest
-from medream.progress import progress
 from medream.scan import Scan
 
 _CONTROL_DRAWS = 8
-
-OnStep = Callable[[int, float, np.ndarray], None]
 
 
 def dream(
@@ -140,27 +137,21 @@ def dream(
     _check_channels(network, original.shape[2])
     weights = [tf.convert_to_tensor(variable.value) for variable in part.variables]
 
-    def climb(
+    def climb_from(
         start: np.ndarray, inside: np.ndarray, weights: list[tf.Tensor], steps: int, label: str,
         on_step: OnStep | None = None,
     ) -> tuple[np.ndarray, np.ndarray, float]:  # fmt: skip
-        """Return the climbed image, its history and the largest absolute gradient."""
-        compiled = compiled_climb(model, part, objective, config.precision, start.shape)
-        values: list[np.ndarray] = []
-        steepest, before = 0.0, 0
-        with progress(label, steps) as update:
-            for done, current, new, slope in climb_in_chunks(
-                compiled, start, inside, weights, steps, config.step_size, label,
-                one_by_one=on_step is not None,
-            ):  # fmt: skip
-                if on_step is not None and done > before:
-                    on_step(done, float(new[-1]), current.reshape(image.shape))
-                update(done - before, objective=float(new[-1]))
-                values.append(new)
-                steepest, before = max(steepest, slope), done
-        return current, np.concatenate(values), steepest
+        step = compiled_step(model, part, objective, config.precision, start.shape)
+        return climb(step, start, inside, weights, steps, config.step_size, label, on_step)
 
-    dreamt, history, steepest = climb(original, inside, weights, config.steps, "dream", on_step)
+    def as_given(array: np.ndarray) -> np.ndarray:
+        return array.reshape(image.shape)
+
+    def tell(step: int, value: float, current: np.ndarray) -> None:
+        if on_step is not None:
+            on_step(step, value, as_given(current))
+
+    dreamt, history, steepest = climb_from(original, inside, weights, config.steps, "dream", tell)
     if steepest == 0.0:
         warnings.warn(
             f"The gradient of {objective.label!r} is exactly zero on this image, so the dream is "
@@ -177,33 +168,25 @@ def dream(
 
         def climb_octave(start: np.ndarray, inside: np.ndarray, number: int) -> np.ndarray:
             label = f"enhanced, octave {number + 1}/{len(shapes)}"
-            return climb(start, inside, weights, config.octave_steps, label)[0]
+            return climb_from(start, inside, weights, config.octave_steps, label)[0]
 
         enhanced = enhance(original, inside, shapes, climb_octave)
 
     control_image, control_seed = None, None
     if control:
-        wanted = {id(variable) for variable in part.variables}
         for control_seed in range(config.seed, config.seed + _CONTROL_DRAWS):
-            drawn = [
-                tf.convert_to_tensor(value, variable.dtype)
-                for variable, value in zip(
-                    network.variables, redraw_weights(network.layers, control_seed), strict=True
-                )
-                if id(variable) in wanted
-            ]
-            control_image, _, steepest = climb(original, inside, drawn, config.steps, "control")
-            if steepest > 0.0:  # else the layer is dead on these weights: draw once more
-                break
-
-    def as_given(array: np.ndarray | None) -> np.ndarray | None:
-        return None if array is None else array.reshape(image.shape)
+            values = redraw_weights(network.layers, control_seed)
+            by_variable = dict(zip(map(id, network.variables), values, strict=True))
+            drawn = [tf.convert_to_tensor(by_variable[id(v)], v.dtype) for v in part.variables]
+            if climb_from(original, inside, drawn, 0, "control")[2] > 0.0:
+                break  # else the layer is dead on these weights: draw once more
+        control_image = climb_from(original, inside, drawn, config.steps, "control")[0]
 
     return DreamResult(
-        original=original.reshape(image.shape),
-        dream=dreamt.reshape(image.shape),
-        enhanced=as_given(enhanced),
-        control=as_given(control_image),
+        original=as_given(original),
+        dream=as_given(dreamt),
+        enhanced=None if enhanced is None else as_given(enhanced),
+        control=None if control_image is None else as_given(control_image),
         history=history,
         objective=objective.label,
         objective_spec=objective.spec,
