@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def redraw_weights(layers: Iterable[keras.layers.Layer], seed: int) -> list[np.ndarray]:
@@ -45,7 +46,7 @@ def redraw_weights(layers: Iterable[keras.layers.Layer], seed: int) -> list[np.n
         generator = np.random.default_rng([seed, position])
         kept = isinstance(layer, keras.layers.Normalization)
         for variable in layer.weights:
-            value = keras.ops.convert_to_numpy(variable.value)
+            value = tf.convert_to_tensor(variable.value).numpy()
             if kept or "float" not in variable.dtype:
                 drawn.append(value)
                 continue
