@@ -106,46 +106,58 @@ class Contents:
         return found
 
     @cached_property
-    def subjects_on_both_sides(self) -> dict[str, list[str]]:
+    def _on_both_sides(self) -> dict[str, list[str]]:
         """Subjects that the folders put into several splits, and these splits."""
         found: dict[str, list[str]] = {}
         for split in SPLITS:
-            for subject in {i.source.subject_id for i in self.items if i.split == split}:
+            for subject in {item.source.subject_id for item in self.items if item.split == split}:
                 found.setdefault(subject, []).append(split)
         return {subject: splits for subject, splits in sorted(found.items()) if len(splits) > 1}
+
+    @property
+    def known_on_both_sides(self) -> dict[str, list[str]]:
+        """Subjects named as the same in several splits, and these splits."""
+        return {s: splits for s, splits in self._on_both_sides.items() if s not in self.assumed}
+
+    @property
+    def assumed_warnings(self) -> list[str]:
+        """Where one person may be on both sides because nothing tells people apart."""
+        messages = [
+            f"{self.name}: {_and(splits)} may share a person, since no name tells people apart and "
+            f"all of {subject} counts as one; scores would flatter the model. {_HOW_TO_NAME}"
+            for subject, splits in self._on_both_sides.items()
+            if subject in self.assumed
+        ]
+        pool = [k for k, item in enumerate(self.items) if item.split in ("train", None)]
+        subjects = len(self._subjects(pool))
+        held_out = max(round(HELD_OUT * subjects), 1)
+        alone = [s for k, s in enumerate(self.missing_parts) if subjects - k * held_out < 2]
+        if alone:
+            parts = _and([split for split in SPLITS if split == "train" or split in alone])
+            messages.append(
+                f"{self.name}: {parts} may share a person, since there are too few subjects to "
+                f"hold out ({subjects}) and blocks of B-scans are held out instead; scores would "
+                f"flatter the model. {_HOW_TO_NAME}"
+            )
+        return messages
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What a user has to know before trusting a score on this data set."""
-        messages = []
-        for subject, splits in self.subjects_on_both_sides.items():
-            why = (
-                "no name tells its subjects apart, so all of it counts as one person"
-                if subject in self.assumed
-                else "the folders put the same subject there"
-            )
-            messages.append(
-                f"{self.name}: {' and '.join(splits)} may share a person ({subject}: {why}), and "
-                f"scores flatter the model. {_HOW_TO_NAME}"
-            )
-        pool = [k for k, item in enumerate(self.items) if item.split in ("train", None)]
-        subjects = len(self._subjects(pool))
-        alone = []
-        for split in self.missing_parts:
-            if subjects < 2:
-                alone.append(split)
-            subjects -= max(round(HELD_OUT * len(self._subjects(pool))), 1)
-        if alone:
-            messages.append(
-                f"{self.name}: too few subjects to hold out {' and '.join(sorted(alone))}, so "
-                f"train and {' and '.join(sorted(alone))} may share a person (contiguous blocks "
-                f"of B-scans of the same subject), and scores flatter the model. {_HOW_TO_NAME}"
-            )
-        return tuple(messages)
+        known = [
+            f"{self.name}: {_and(splits)} share the subject {subject}; scores flatter the model. "
+            "Move all of a subject's scans to one side."
+            for subject, splits in self.known_on_both_sides.items()
+        ]
+        return (*known, *self.assumed_warnings)
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[:-1] else words)
 
 
 _HOW_TO_NAME = (
-    "If the names tell people apart, give subject_pattern, such as r'(?P<subject>eye\\d+)_', "
+    r"If the names tell people apart, give subject_pattern, such as r'(?P<subject>eye\d+)_', "
     "here or in dataset.toml."
 )
 
