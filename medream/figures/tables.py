@@ -1,0 +1,92 @@
+"""Tables for people: three digits, and what is missing or infinite said in words."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def format_number(value: Any) -> str:
+    """Return a value as text: three significant digits, "n/a" when missing, "inf" when infinite.
+
+    >>> [format_number(v) for v in (0.81234, 1234.5, 12, float("nan"), float("inf"), 2e-5)]
+    ['0.812', '1234', '12', 'n/a', 'inf', '2.00e-05']
+    """
+    if value is None or value is pd.NA or value is pd.NaT:
+        return "n/a"
+    if not isinstance(value, (float, np.floating)):
+        return str(value)
+    value = float(value)
+    if math.isnan(value):
+        return "n/a"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def _cells(table: pd.DataFrame) -> tuple[list[str], list[bool], list[list[str]]]:
+    """Return the heads, whether each column is right-aligned, and the rows as text."""
+    heads = [str(name) for name in table.columns]
+    columns, right = [], []
+    for i in range(table.shape[1]):
+        column = table.iloc[:, i]
+        values = list(column)
+        numeric = pd.api.types.is_numeric_dtype(column) and column.dtype != bool
+        # Counts with a gap are floats to pandas; they are shown as the counts that they are.
+        finite = [v for v in values if isinstance(v, float) and math.isfinite(v)]
+        if all(v.is_integer() for v in finite):
+            values = [int(v) if v in finite else v for v in values]
+        columns.append([format_number(value) for value in values])
+        right.append(bool(numeric))
+    return heads, right, [list(row) for row in zip(*columns, strict=True)]
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """Return a data frame as a Markdown table, without its index.
+
+    Examples
+    --------
+    >>> print(markdown_table(pd.DataFrame({"levels": [2, 3], "dice": [0.5, float("nan")]})))
+    | levels | dice |
+    | ---: | ---: |
+    | 2 | 0.500 |
+    | 3 | n/a |
+    """
+    heads, right, rows = _cells(table)
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+
+    marks = ["---:" if flag else "---" for flag in right]
+    return "\n".join([line(heads), line(marks), *map(line, rows)])
+
+
+def html_table(table: pd.DataFrame) -> str:
+    """Return a data frame as an HTML table, escaped, without its index.
+
+    Examples
+    --------
+    >>> html_table(pd.DataFrame({"a<b": [1]})).splitlines()[1]
+    '<thead><tr><th class="number" scope="col">a&lt;b</th></tr></thead>'
+    """
+    heads, right, rows = _cells(table)
+    marks = [' class="number"' if flag else "" for flag in right]
+    head = "".join(
+        f'<th{mark} scope="col">{html.escape(text)}</th>'
+        for text, mark in zip(heads, marks, strict=True)
+    )
+    lines = ["<table>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+    for row in rows:
+        cells = "".join(
+            f"<td{mark}>{html.escape(text)}</td>" for text, mark in zip(row, marks, strict=True)
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    return "\n".join([*lines, "</tbody>", "</table>"])
