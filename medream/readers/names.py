@@ -20,7 +20,7 @@ SUBJECT_PATTERN = re.compile(
 )
 
 
-def natural_key(name: str | Path) -> list[tuple[int, int, str]]:
+def natural_key(name: str | Path) -> tuple[list[tuple[int, int, str]], str]:
     """Return a sort key under which `bscan_2` comes before `bscan_10`.
 
     >>> sorted(["bscan_10", "bscan_2", "bscan_1"], key=natural_key)
@@ -28,7 +28,7 @@ def natural_key(name: str | Path) -> list[tuple[int, int, str]]:
     """
     pieces = re.split(r"([0-9]+)", str(name).casefold())
     key = [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p]
-    return [*key, (2, 0, str(name))]  # equal but for case or leading zeros: still one order
+    return key, str(name)  # names that differ only by case or leading zeros still have one order
 
 
 def subject_in(relative: Path, pattern: re.Pattern[str] = SUBJECT_PATTERN) -> str | None:

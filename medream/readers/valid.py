@@ -39,9 +39,14 @@ def valid_mask(image: np.ndarray) -> np.ndarray | None:
     [False, False, False, False, False, False, False, True]
     """
     valid = ~_wedges(image)
-    for array, inside in ((image, valid), (image[::-1], valid[::-1]),
-                          (image.T, valid.T), (image.T[::-1], valid.T[::-1])):  # fmt: skip
-        inside[: _margin(array, inside)] = False
+    while True:
+        top, bottom = _margin(image, valid), _margin(image[::-1], valid[::-1])
+        left, right = _margin(image.T, valid.T), _margin(image.T[::-1], valid.T[::-1])
+        inside = np.zeros_like(valid)
+        inside[top : len(image) - bottom, left : image.shape[1] - right] = True
+        if (inside | ~valid).all():  # a margin may come to light when one across it is gone
+            break
+        valid &= inside
     if valid.all() or not valid.any():
         return None
     return valid

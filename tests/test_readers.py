@@ -1,0 +1,460 @@
+"""Files to scans: types of picture, masks, invalid pixels, natural order, bad input."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from medream.errors import ScanError
+from medream.readers import read_gray, read_labels, read_scans, valid_mask
+from medream.readers.names import natural_key, subject_in
+
+# Depth and width differ and no two pixels are alike, so that any turn or flip shows.
+RAMP = (np.arange(37 * 6).reshape(37, 6) + 10).astype(np.uint8)
+
+
+def save(path, array, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def noise(shape=(60, 80), low=0.02, high=0.5, seed=0):
+    return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif"])
+def test_8_bit_is_divided_by_255(tmp_path, suffix):
+    found = read_gray(save(tmp_path / f"a.{suffix}", RAMP))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, (RAMP / 255).astype(np.float32))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_is_divided_by_65535_and_not_by_its_maximum(tmp_path, suffix):
+    array = RAMP.astype(np.uint16) * 64
+    found = read_gray(save(tmp_path / f"a.{suffix}", array))
+    np.testing.assert_allclose(found, array / 65535, atol=1e-7)
+    assert found.max() < 0.25
+
+
+@given(hnp.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+@settings(max_examples=30, deadline=None)
+def test_16_bit_survives_a_file_bit_for_bit(tmp_path_factory, array):
+    path = save(tmp_path_factory.mktemp("u16") / "a.png", array)
+    np.testing.assert_array_equal(np.round(read_gray(path) * 65535.0), array)
+
+
+def test_white_is_zero_tiff_is_turned_round(tmp_path):
+    array = RAMP.astype(np.uint16) * 257
+    path = tmp_path / "a.tif"
+    Image.fromarray(array).save(path, tiffinfo={262: 0})
+    np.testing.assert_allclose(read_gray(path), 1 - array / 65535, atol=1e-6)
+
+
+def test_float_tiff_only_between_0_and_1(tmp_path):
+    good = save(tmp_path / "good.tif", (RAMP / 255).astype(np.float32))
+    np.testing.assert_allclose(read_gray(good), RAMP / 255, atol=1e-7)
+    bad = save(tmp_path / "bad.tif", RAMP.astype(np.float32))
+    with pytest.raises(ScanError, match=r"10 to 2.*bad|bad.*10 to 2"):
+        read_gray(bad)
+
+
+def test_one_bit_and_palette(tmp_path):
+    bits = RAMP > 100
+    Image.fromarray(bits).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_gray(tmp_path / "bits.png"), bits.astype(np.float32))
+    Image.fromarray(RAMP).convert("P").save(tmp_path / "palette.png")
+    np.testing.assert_allclose(read_gray(tmp_path / "palette.png"), RAMP / 255, atol=1e-6)
+
+
+def test_grey_in_colour_channels_is_grey(tmp_path):
+    rgb = np.stack([RAMP] * 3, axis=-1)
+    opaque = np.dstack([rgb, np.full(RAMP.shape, 255, np.uint8)])
+    for name, array in (("rgb.png", rgb), ("rgba.png", opaque)):
+        np.testing.assert_allclose(read_gray(save(tmp_path / name, array)), RAMP / 255, atol=1e-6)
+
+
+def test_noise_of_jpeg_colours_is_tolerated_and_colour_is_not(tmp_path):
+    rgb = np.stack([np.tile(np.arange(64, dtype=np.uint8) * 3, (48, 1))] * 3, axis=-1)
+    rgb[::2, :, 2] += 6  # what a camera or a screen adds
+    assert read_gray(save(tmp_path / "tinted.jpg", rgb, quality=85)).shape == (48, 64)
+    rgb[10:13] = (255, 0, 0)  # a drawn line
+    with pytest.raises(ScanError, match=r"colour.*class map"):
+        read_gray(save(tmp_path / "line.png", rgb))
+
+
+def test_transparency_is_refused(tmp_path):
+    rgba = np.dstack([RAMP, RAMP, RAMP, np.where(RAMP > 100, 255, 0).astype(np.uint8)])
+    with pytest.raises(ScanError, match="transparent"):
+        read_gray(save(tmp_path / "a.png", rgba))
+
+
+def test_pages_of_a_tiff_are_a_volume_in_order(tmp_path):
+    pages = [Image.fromarray(RAMP + k) for k in range(3)]
+    path = tmp_path / "volume.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    scans = read_scans(path)
+    assert [round(float(s.image[0, 0] * 255)) for s in scans] == [10, 11, 12]
+    assert [s.source.bscan_index for s in scans] == [0, 1, 2]
+    with pytest.raises(ScanError, match="3 pages"):
+        read_gray(path)
+
+
+def test_content_decides_and_not_the_name(tmp_path):
+    save(tmp_path / "a.png", RAMP)
+    (tmp_path / "a.png").rename(tmp_path / "scan.jpg.backup")
+    np.testing.assert_allclose(read_scans(tmp_path / "scan.jpg.backup")[0].image, RAMP / 255)
+
+
+# NumPy files
+
+
+def test_npy_volume(tmp_path):
+    volume = np.stack([RAMP, RAMP + 3, RAMP + 9])
+    np.save(tmp_path / "patient7_cube.npy", volume)
+    scans = read_scans(tmp_path / "patient7_cube.npy")
+    assert [round(float(s.image[0, 0] * 255)) for s in scans] == [10, 13, 19]
+    assert {s.source.subject_id for s in scans} == {"patient7"}
+
+
+@pytest.mark.parametrize("key", ["image", "original"])
+def test_npz_brings_mask_valid_spacing_and_names(tmp_path, key):
+    mask = np.zeros(RAMP.shape, np.int64)
+    mask[30, 1] = 2
+    valid = np.ones(RAMP.shape, bool)
+    valid[:, 5] = False
+    content = {"mask": mask, "valid": valid, "spacing_mm": [0.004, 0.012], "classes": ["IRF", "S"]}
+    np.savez(tmp_path / "a.npz", **{key: (RAMP * 257.0 / 65535).astype(np.float32)}, **content)
+    (scan,) = read_scans(tmp_path / "a.npz")
+    assert scan.mask[30, 1] == 2
+    assert scan.mask.sum() == 2
+    np.testing.assert_array_equal(scan.valid, valid)
+    assert scan.spacing_mm == (0.004, 0.012)
+    assert scan.classes == ("IRF", "S")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"pixels": RAMP}, "pixels"),
+        ({"image": RAMP.astype(np.float32)}, "[0, 1]"),
+        ({"image": RAMP.astype(np.int64)}, "int64"),
+        ({"image": RAMP, "mask": RAMP.T}, "one size"),
+        ({"image": RAMP, "mask": RAMP * 0.5}, "class ids"),
+        ({"image": RAMP[0]}, "(depth, width)"),
+        ({"image": np.dstack([RAMP] * 3)}, "grey"),
+        ({"image": RAMP, "spacing_mm": 0.1}, "axial"),
+        ({"image": np.array([{"a": 1}])}, "objects"),
+    ],
+)
+def test_npz_refuses(tmp_path, content, words):
+    path = tmp_path / "odd.npz"
+    np.savez(path, **content)
+    with pytest.raises(ScanError) as caught:
+        read_scans(path)
+    assert words in str(caught.value)
+    assert "odd.npz" in str(caught.value)
+
+
+# Masks
+
+
+BLOB = np.zeros((37, 60), np.uint8)
+BLOB[5:20, 8:40] = 1
+
+
+@pytest.mark.parametrize("value", [1, 255, 128])
+def test_binary_masks(tmp_path, value):
+    found = read_labels(save(tmp_path / "m.png", BLOB * value))
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, BLOB)
+
+
+def test_jpeg_mask_is_cut_at_128(tmp_path):
+    path = save(tmp_path / "m.jpg", BLOB * 255, quality=80)
+    assert len(np.unique(np.asarray(Image.open(path)))) > 2
+    np.testing.assert_array_equal(read_labels(path), BLOB)
+
+
+def test_black_jpeg_mask_is_empty_and_holds_no_class_ids(tmp_path):
+    dark = BLOB * 0
+    dark[::7, ::5] = 3
+    assert read_labels(save(tmp_path / "m.jpg", dark)).max() == 0
+
+
+def test_smoothed_png_mask_is_cut_at_128(tmp_path):
+    big = Image.fromarray(BLOB * 255).resize((240, 148), Image.Resampling.BILINEAR)
+    big.save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "m.png"), np.asarray(big) >= 128)
+
+
+def test_class_ids_are_kept(tmp_path):
+    ids = BLOB.copy()
+    ids[30:, :10], ids[30:, 40:] = 3, 7
+    np.testing.assert_array_equal(read_labels(save(tmp_path / "m.png", ids)), ids)
+    palette = Image.fromarray(ids)
+    palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255] + [200, 200, 0] * 10)
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "p.png"), ids)
+
+
+def test_unknown_values_are_listed(tmp_path):
+    steps = BLOB * 0
+    steps[:10], steps[10:20], steps[20:] = 23, 92, 161
+    with pytest.raises(ScanError, match=r"m\.png.*3 values.*161.*class_map"):
+        read_labels(save(tmp_path / "m.png", steps))
+    mapped = read_labels(tmp_path / "m.png", {"SRF": 161, "IRF": 23, "background": 92})
+    assert [int(mapped[row, 0]) for row in (0, 10, 20)] == [2, 0, 1]
+    with pytest.raises(ScanError, match=r"does not name.*23"):
+        read_labels(tmp_path / "m.png", {"SRF": 161, "IRF": 92})
+
+
+def test_colours_need_a_class_map(tmp_path):
+    colours = np.zeros((20, 30, 3), np.uint8)
+    colours[:5], colours[15:] = (255, 0, 0), (0, 0, 200)
+    path = save(tmp_path / "m.png", colours)
+    with pytest.raises(ScanError, match=r"\[255, 0, 0\].*class_map"):
+        read_labels(path)
+    found = read_labels(path, {"a": (0, 0, 200), "b": [255, 0, 0]})
+    assert [int(found[row, 0]) for row in (0, 10, 19)] == [2, 0, 1]
+    with pytest.raises(ScanError, match=r"does not name.*\[255, 0, 0\]"):
+        read_labels(path, {"a": (0, 0, 200)})
+
+
+def test_class_map_of_one_class_names_a_binary_mask(tmp_path):
+    path = save(tmp_path / "m.png", BLOB * 255)
+    np.testing.assert_array_equal(read_labels(path, {"cyst": 1}), BLOB)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"a": "red"},
+        {"a": (1, 2)},
+        {"a": 1, "b": 1},
+        {"a": -1},
+        {"a": 1, "b": (1, 2, 3)},
+        {"background": 0},
+        {"a": True},
+    ],
+)
+def test_class_map_is_checked(tmp_path, bad):
+    path = save(tmp_path / "m.png", BLOB)
+    with pytest.raises(ScanError):
+        read_labels(path, bad)
+
+
+# Invalid pixels
+
+
+def test_white_wedge_and_its_rim_are_invalid():
+    image = noise()
+    edge = np.linspace(12, 2, 80)
+    image[np.arange(60)[:, None] < edge] = 1.0
+    valid = valid_mask(image)
+    assert not valid[image == 1.0].any()
+    assert not valid[13, 0]  # the rim
+    assert valid[17, 0]
+    assert valid[6:, 79].all()
+
+
+def test_jpeg_wedge(tmp_path):
+    image = (noise((64, 96)) * 255).astype(np.uint8)
+    image[50:] = 255
+    found = read_scans(save(tmp_path / "w.jpg", image, quality=75))[0].valid
+    assert not found[52:].any()
+    assert found[:46].all()
+
+
+def test_speckle_and_bright_layers_at_the_border_are_signal():
+    image = noise()
+    image[0, 3] = image[0, 4] = image[1, 3] = image[59, 40] = 1.0  # saturated speckle
+    image[25:33, :30] = 1.0  # a saturated layer that leaves the frame at the side
+    assert valid_mask(image) is None
+
+
+def test_dark_vitreous_is_signal_and_black_margin_is_not():
+    image = noise()
+    fade = np.linspace(0, 3, 30)[:, None] * np.random.default_rng(1).random((30, 80))
+    image[:30] = np.clip(fade - 0.8, 0, 1)  # black at the top, more and more speckle below
+    assert (image[0] == 0).all()
+    assert valid_mask(image) is None
+    image = noise()
+    image[:7], image[:, -4:] = 0.0, 0.25
+    expected = np.ones((60, 80), bool)
+    expected[:7], expected[:, -4:] = False, False
+    np.testing.assert_array_equal(valid_mask(image), expected)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (64, 64)])
+def test_constant_image_is_all_signal(value, shape):
+    assert valid_mask(np.full(shape, value, np.float32)) is None
+
+
+@given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24),
+                  elements=st.sampled_from([0.0, 0.3, 0.6, 1.0])))  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_valid_mask_flips_with_the_image(image):
+    def found(array):
+        valid = valid_mask(array)
+        return np.ones(array.shape, bool) if valid is None else valid
+
+    assert found(image).any()
+    np.testing.assert_array_equal(found(image[:, ::-1])[:, ::-1], found(image))
+
+
+# Names
+
+
+def test_natural_order():
+    names = ["bscan_10", "bscan_2", "Bscan_1", "a", "bscan_02b", "9", "10"]
+    assert sorted(names, key=natural_key) == [
+        "9", "10", "a", "Bscan_1", "bscan_2", "bscan_02b", "bscan_10",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        ("subject01_bscan05.png", "subject01"),
+        ("Subject_01.png", "Subject_01"),
+        ("patient3/raw/patient3_raw0007.png", "patient3"),
+        ("sub-01/ses-1/x.png", "sub-01"),
+        ("TRAIN012/oct.png", "TRAIN012"),
+        ("P_007_OD.png", "P_007"),
+        ("scan_P12.png", "P12"),
+        ("bscan_12.png", None),
+        ("train_1.png", None),
+        ("test3/img5.png", None),
+        ("map12.png", None),
+        ("1.png", None),
+    ],
+)
+def test_subject_in_names(path, subject):
+    from pathlib import Path
+
+    assert subject_in(Path(path)) == subject
+
+
+def test_folder_is_a_volume_in_natural_order(tmp_path):
+    for k in (10, 2, 1):
+        save(tmp_path / f"bscan_{k}.png", RAMP + k)
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    scans = read_scans(tmp_path)
+    assert [round(float(s.image[0, 0] * 255)) for s in scans] == [11, 12, 20]
+    assert [s.source.bscan_index for s in scans] == [0, 1, 2]
+    assert {s.source.volume_id for s in scans} == {tmp_path.name}
+    assert len({s.source.sha256 for s in scans}) == 3
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (bytes(1000), "zero bytes"),
+        (b"Dear colleague, ", "Dear"),
+        (b"BMW is a car and no bitmap", "BMW"),
+        (b"\x89PNG\r\n\x1a\n" + b"rubbish" * 30, "damaged"),
+        (b"\xff\xd8\xff" + b"rubbish" * 30, "damaged"),
+        (b"II*\0\xff\xff\xff\xff" + b"rubbish" * 30, "damaged"),
+        (b"PK\x03\x04" + b"rubbish" * 30, "NumPy"),
+        (b"\x93NUMPY" + b"rubbish" * 30, "NumPy"),
+        (b"\x1f\x8b" + b"rubbish" * 30, "gzip"),
+        (bytes(128) + b"DICM" + bytes(99), "DICOM"),
+        (b"HSF-OCT-103" + bytes(99), "not read yet"),
+        (bytes(344) + b"n+1\0" + bytes(99), "NIfTI"),
+    ],
+)
+def test_what_is_no_picture_is_said(tmp_path, content, words):
+    path = tmp_path / "scan.png"
+    path.write_bytes(content)
+    with pytest.raises(ScanError) as caught:
+        read_scans(path)
+    assert words in str(caught.value)
+    assert "scan.png" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "npy", "npz"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_file_cut_short_is_never_read_as_something_else(tmp_path, suffix):
+    array = (noise((20, 30)) * 255).astype(np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "npy":
+        np.save(path, array)
+    elif suffix == "npz":
+        np.savez_compressed(path, image=array)
+    else:
+        save(path, array)
+    whole = path.read_bytes()
+    expected = read_scans(path)[0].image
+    for length in [*range(0, len(whole), max(len(whole) // 40, 1)), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        try:
+            found = read_scans(path)[0].image
+        except ScanError as error:
+            assert path.name in str(error)  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_enormous_picture_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ScanError, match="larger"):
+        read_scans(save(tmp_path / "a.png", np.zeros((50, 50), np.uint8)))
+
+
+def test_wrong_paths(tmp_path):
+    save(tmp_path / "bscan_07.png", RAMP)
+    with pytest.raises(ScanError, match=r"does not exist.*bscan_07"):
+        read_scans(tmp_path / "bscan_7.png")
+    with pytest.raises(ScanError, match="null"):
+        read_scans("a\0b")
+    (tmp_path / "inner").mkdir()
+    with pytest.raises(ScanError, match="no PNG"):
+        read_scans(tmp_path / "inner")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    with pytest.raises(ScanError, match=r"loop\.png"):
+        read_scans(tmp_path / "loop.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
+def test_unreadable_file(tmp_path):
+    path = save(tmp_path / "a.png", RAMP)
+    path.chmod(0)
+    with pytest.raises(ScanError, match="permission"):
+        read_scans(path)
+
+
+# Real scans
+
+
+def test_wedges_of_duke(shared_data):
+    white = [
+        (scan.image >= 0.98, scan.valid)
+        for name in ("train/Image/subject01_bscan03", "test/Image/subject09_bscan05")
+        for scan in read_scans(shared_data / "duke_dme" / f"{name}.png")
+    ]
+    for saturated, valid in white:
+        assert (saturated & valid).sum() < 60  # only single speckles remain
+        assert 0.85 < valid.mean() < 0.95
+    assert not white[1][1][:, :18].any()  # black columns that registration left
+    assert white[1][1][200, 25]
+
+
+def test_duke_volume_in_order(shared_data):
+    scans = read_scans(shared_data / "duke_subject01_volume")
+    assert len(scans) == 61
+    assert scans[9].source.path.endswith("bscan_10.png")
+    assert {scan.shape for scan in scans} == {(496, 768)}
