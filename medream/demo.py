@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ def _report(
             "data": {"scans": SCANS, "size (depth, width)": SIZE},
             "network": {"base filters": BASE_FILTERS},
             "training": read_record(out / f"unet{LEVELS[0]}").settings["train"],
-            "dream": results[LEVELS[0]].config.to_json(),
+            "dream": asdict(results[LEVELS[0]].config),
             "versions": read_record(out).versions,
         }
     )

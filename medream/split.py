@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 from medream.errors import ConfigError
@@ -100,6 +101,46 @@ def split_block(loads: Sequence[float], share: float) -> range:
 
     start = min(range(len(loads) - size + 1), key=unlike)
     return range(start, start + size)
+
+
+def hold_out(scans: Sequence[Scan], share: float = 0.2) -> tuple[list[Scan], list[Scan]]:
+    """Divide scans by subject into those kept and those held out.
+
+    With a single subject a contiguous block of its B-scans is held out, with a `LeakWarning`.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+    share : float in (0, 1)
+        Share of the subjects to hold out.
+
+    Returns
+    -------
+    kept, held_out : list of Scan
+
+    Raises
+    ------
+    ConfigError
+        With fewer than two scans.
+    """
+    loads: dict[str, float] = {}
+    lesion = [0.0 if scan.mask is None else float((scan.mask > 0).sum()) for scan in scans]
+    for scan, load in zip(scans, lesion, strict=True):
+        loads[scan.source.subject_id] = loads.get(scan.source.subject_id, 0.0) + load
+    if len(loads) > 1:
+        _, subjects = split_subjects(loads, share)
+        held = [scan.source.subject_id in subjects for scan in scans]
+    else:
+        block = split_block(lesion, share)
+        held = [k in block for k in range(len(scans))]
+        warnings.warn(
+            "All scans are of one subject, so training and validation share a person and the "
+            "validation score flatters the model. Name the subjects, or add another one.",
+            LeakWarning,
+            stacklevel=2,
+        )
+    kept = [scan for scan, out in zip(scans, held, strict=True) if not out]
+    return kept, [scan for scan, out in zip(scans, held, strict=True) if out]
 
 
 def leave_one_subject_out(

@@ -24,7 +24,7 @@ from medream.progress import progress, say
 from medream.record import RunRecord
 from medream.scan import Scan
 from medream.segmentation import segment
-from medream.split import split_validation
+from medream.split import hold_out
 from medream.store import MODEL_FILE, ModelInfo, info_of, load_model, save_info, save_keras
 from medream.unet import UNetConfig, build_unet
 
@@ -150,7 +150,7 @@ def train(
     dataset = scans
     if validation is None:
         own = scans.part("validation") if getattr(scans, "split", None) == "train" else None  # type: ignore[attr-defined]
-        scans, validation = (scans, own) if own is not None and len(own) else split_validation(scans)
+        scans, validation = (scans, own) if own is not None and len(own) else hold_out(scans)
     scans, validation = list(scans), list(validation)
     base = load_model(start_from) if start_from is not None else None
     config = _architecture(config, base, scans)

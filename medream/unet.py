@@ -67,7 +67,7 @@ class UNetConfig:
     classes: int = 1
     in_channels: int = 1
     norm: str = "batch"
-    decoder_norm: bool = True
+    decoder_norm: bool = False
     dropout: float = 0.1
     up: str = "bilinear"
     dilations: tuple[int, ...] | None = None
@@ -121,7 +121,6 @@ class UNetConfig:
         return cls(
             levels=levels,
             base_filters=64,
-            decoder_norm=False,
             dropout=0.5,
             up="nearest",
             dilations=dilations[levels],
@@ -176,7 +175,7 @@ def build_unet(config: UNetConfig, seed: int = 0) -> keras.Model:
 
     def norm(x: Any, filters: int, name: str, wanted: bool = True) -> Any:
         if config.norm == "batch" and wanted:
-            return layers.BatchNormalization(name=name)(x)
+            return layers.BatchNormalization(momentum=0.9, name=name)(x)
         if config.norm == "group" and wanted:
             groups = next(g for g in (8, 4, 2, 1) if filters % g == 0)
             return layers.GroupNormalization(groups, name=name)(x)

@@ -295,9 +295,10 @@ def _print_layers(rows: list[Any], spacing: tuple[float, float] | None, network:
     columns = ["layer", "kind", "shape", "parameters", "stride", "field (px)"]
     table = Table(*columns, *(["field (µm)"] if spacing else []), title=network.name)
     for row in rows:
-        shape = " x ".join("?" if side is None else str(side) for side in row.shape)
+        shape = " x ".join("?" if side is None else str(side) for side in row.output_shape)
         field = "whole image" if row.receptive_field is None else "{} x {}".format(*row.receptive_field)
-        cells = [row.name, row.kind, shape, f"{row.parameters:,}", f"{row.stride or '':}", field]
+        stride = "" if row.stride is None else f"{row.stride[0]:g}"
+        cells = [row.name, row.kind, shape, f"{row.parameters:,}", stride, field]
         if spacing:
             cells.append(
                 ""

@@ -48,6 +48,8 @@ class LayerInfo:
         behind layers that mix all positions.
     receptive_field : (depth, width) or None
         Image pixels that one position can see at most; None for the whole image.
+    inputs : tuple of str
+        Names of the layers that feed it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class LayerInfo:
     parameters: int
     stride: tuple[float, float] | None
     receptive_field: tuple[int, int] | None
+    inputs: tuple[str, ...]
 
 
 def describe_layers(model: keras.Model) -> list[LayerInfo]:
@@ -97,6 +100,7 @@ def describe_layers(model: keras.Model) -> list[LayerInfo]:
     network = open_network(model)
     stride = strides(network)
     field = receptive_fields(network)
+    names = {number: call.name for call in network.calls for number in call.outputs}
     rows = []
     for call in network.calls:
         number = call.outputs[0]
@@ -112,6 +116,7 @@ def describe_layers(model: keras.Model) -> list[LayerInfo]:
                 else 0,
                 stride=None if step is None else (float(step[0]), float(step[1])),
                 receptive_field=field[number],
+                inputs=tuple(names[number] for number in call.inputs),
             )
         )
     return rows
