@@ -74,7 +74,7 @@ def demo(out: str | Path = "out/demo", seed: int = 0) -> Path:
         folder = train(
             scans,
             UNetConfig(levels=levels, base_filters=BASE_FILTERS),
-            TrainConfig(epochs=EPOCHS, image_size=(128, 128), learning_rate=3e-3, seed=seed),
+            TrainConfig(epochs=EPOCHS, image_size=(128, 128), seed=seed),
             out / f"unet{levels}",
             validation=validation,
         )

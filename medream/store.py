@@ -52,7 +52,9 @@ def info_of(model: keras.Model) -> ModelInfo:
 
 
 def _attach(model: keras.Model, info: ModelInfo) -> keras.Model:
-    object.__setattr__(model, "_medream_info", info)  # past Keras' tracking of attributes
+    # Past Keras' tracking of attributes. The reference also goes into the record of dreams.
+    object.__setattr__(model, "_medream_info", info)
+    object.__setattr__(model, "medream_ref", info.ref)
     return model
 
 
@@ -110,7 +112,7 @@ def load_model(
             ".keras or .h5 file, or a name such as keras:VGG19."
         )
     if not path.is_dir():
-        return _attach(_open_file(path, trust), ModelInfo(text))
+        return _attach(_open_file(path, trust), ModelInfo(str(path.resolve())))
     file = path / MODEL_FILE
     if not file.exists():
         inside = sorted(p.parent.name for p in path.glob(f"*/{MODEL_FILE}"))
@@ -122,12 +124,12 @@ def load_model(
 def _read_info(folder: Path) -> ModelInfo:
     path = folder / INFO_FILE
     if not path.exists():
-        return ModelInfo(str(folder))
+        return ModelInfo(str(folder.resolve()))
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         spacing = value["spacing_mm"]
         return ModelInfo(
-            ref=str(folder),
+            ref=str(folder.resolve()),
             classes=tuple(value["classes"]),
             spacing_mm=tuple(spacing) if spacing else None,
             unet=value["unet"],

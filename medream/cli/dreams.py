@@ -41,17 +41,20 @@ def dream(
     Example: medream dream runs/mine/unet3 scan.png --layer dec1_conv2 --out out/dream
     """
     begin(quiet)
+    from medream.dream.objectives import as_objective
+
     settings = {
         "model": absolute(model),
         "path": absolute(path),
         "bscan": bscan,
-        "objective": _weights(layer),
+        "objective": as_objective(_weights(layer)).spec,
         "dream": {
             "steps": steps, "step_size": step_size, "octaves": _octaves(octaves),
             "octave_scale": octave_scale, "octave_steps": octave_steps, "precision": precision, "seed": seed,
         },
         "control": control,
         "reference": None if reference is None else absolute(reference),
+        "predictions": True,
     }  # fmt: skip
     done(run_dream(settings, out))
 
@@ -81,26 +84,32 @@ def run_dream(settings: dict[str, Any], out: Path) -> Path:
     from dataclasses import replace
 
     from medream.dream import DreamConfig, dream
+    from medream.dream.objectives import objective_from_spec
+    from medream.errors import ModelError
     from medream.files import sha256_of
     from medream.readers import read_labels
     from medream.record import RunRecord
     from medream.segmentation import is_segmentation, segment
     from medream.store import load_model
 
+    if settings["model"] is None:
+        raise ModelError("This dream was made of a model in memory, which no file can bring back.")
     scan = choose_bscan(settings["path"], settings["bscan"])
-    reference = None if settings["reference"] is None else read_labels(settings["reference"])
-    reference = scan.mask if reference is None else _same_size(reference, scan, settings)
+    reference = scan.mask
+    if settings["reference"] is not None:
+        reference = _same_size(read_labels(settings["reference"]), scan, settings)
     model = load_model(settings["model"])
-    config = DreamConfig(**settings["dream"])
+    config = DreamConfig.from_json(settings["dream"])
     inputs = {settings["path"]: scan.source.sha256 or ""}
     file = Path(settings["model"]) / "model.keras"
     if file.exists():
         inputs[str(file)] = sha256_of(file)
     record = RunRecord("dream", settings, seed=config.seed, inputs=inputs)
     check_writable(out)
-    result = dream(model, scan, settings["objective"], config=config, control=settings["control"])
+    objective = objective_from_spec(settings["objective"])
+    result = dream(model, scan, objective, config=config, control=settings["control"])
     predictions = {}
-    if is_segmentation(model):
+    if settings["predictions"] and is_segmentation(model):
         pictures = {"original": result.original, "dream": result.dream, "enhanced": result.enhanced}
         predictions = {k: segment(model, v).mask for k, v in pictures.items() if v is not None}
     replace(result, reference=reference, predictions=predictions).save(out, record)
@@ -108,10 +117,23 @@ def run_dream(settings: dict[str, Any], out: Path) -> Path:
 
 
 def choose_bscan(path: str, index: int | None) -> Any:
-    """Return the one B-scan of a file, or the chosen one of a volume."""
+    """Return the one B-scan of a file, the chosen one of a volume, or the original of a saved dream."""
     from medream.errors import ScanError
     from medream.readers import read_scans
 
+    if (Path(path) / "result.json").exists():
+        from medream.dream import load_result
+        from medream.scan import Scan
+
+        saved = load_result(path)
+        labels = 1 if saved.reference is None else max(int(saved.reference.max()), 1)
+        return Scan(
+            saved.original,
+            saved.reference,
+            classes=tuple(f"class{k}" for k in range(1, labels + 1)),
+            valid=saved.valid,
+            spacing_mm=saved.spacing_mm,
+        )
     scans = read_scans(path)
     if index is None and len(scans) > 1:
         raise ScanError(f"{path} holds {len(scans)} B-scans. Choose one with --bscan 0 to {len(scans) - 1}.")

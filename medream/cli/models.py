@@ -26,7 +26,7 @@ def train(
     base_filters: Annotated[
         int | None, typer.Option(min=1, help="Filters at full resolution. [default: 16]")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 4,
     learning_rate: Annotated[float, typer.Option(help="Of Adam, at the start.")] = 1e-3,
     loss: Annotated[Literal["dice_ce", "dice", "ce"], typer.Option(help="What is minimised.")] = "dice_ce",
     image_size: Annotated[

@@ -67,4 +67,7 @@ def rerun(
         file = Path(path)
         if digest and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
             raise OutputError(f"{path} has changed since {record} was written; the run cannot be repeated.")
-    done(RUNNERS[run.command](run.settings, out))
+    settings = dict(run.settings)
+    if settings.get("path") is not None:  # relative to the record when made from Python
+        settings["path"] = str((record if record.is_dir() else record.parent) / settings["path"])
+    done(RUNNERS[run.command](settings, out))

@@ -195,6 +195,7 @@ def dream(
         valid=None if valid is None else inside,
         control_seed=control_seed,
         reference=reference,
+        model=getattr(model, "medream_ref", None),
     )
 
 

@@ -75,6 +75,7 @@ class DreamResult:
     control_seed: int | None = None
     reference: np.ndarray | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    model: str | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DreamResult):
@@ -115,9 +116,21 @@ class DreamResult:
             "config": self.config.to_json(),
             "spacing_mm": list(self.spacing_mm) if self.spacing_mm else None,
             "control_seed": self.control_seed,
+            "model": self.model,
         }
         if record is None:
-            record = RunRecord("dream", settings, seed=self.config.seed)
+            # A dream made from Python starts again from the original that lies beside its record.
+            again = {
+                "model": self.model,
+                "path": ".",
+                "bscan": None,
+                "objective": self.objective_spec,
+                "dream": self.config.to_json(),
+                "control": self.control is not None,
+                "reference": None,
+                "predictions": bool(self.predictions),
+            }
+            record = RunRecord("dream", again, seed=self.config.seed)
         with result_folder(folder, "dream") as staging:
             np.savez_compressed(staging / "dream.npz", **arrays)
             for name, picture in self._pictures().items():
@@ -193,6 +206,7 @@ def load_result(folder: str | Path) -> DreamResult:
             spacing_mm=tuple(spacing) if spacing else None,
             control_seed=settings["control_seed"],
             predictions=predictions,
+            model=settings["model"],
         )
     except FileNotFoundError as error:
         raise OutputError(
