@@ -11,7 +11,7 @@ import numpy as np
 
 from medream.adapters.dataset import Contents, Item, size_mismatch
 from medream.adapters.opening import list_contents
-from medream.errors import MedreamError, ScanError
+from medream.errors import ScanError
 from medream.progress import progress
 from medream.readers import read_gray, read_labels
 from medream.readers.raster import ClassMap
@@ -188,10 +188,7 @@ def _missing_masks(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Pr
 
 
 def _duplicates(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Problem]:
-    try:
-        parts = {item: split for split, items in contents.parts.items() for item in items}
-    except MedreamError:  # too few B-scans to split: then nothing lies on two sides
-        parts = {}
+    parts = {item: split for split, items in contents.parts.items() for item in items}
     by_digest: dict[str, list[Item]] = {}
     for one in looked:
         if one.digest:
@@ -199,7 +196,7 @@ def _duplicates(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Probl
     for items in by_digest.values():
         if len(items) < 2:
             continue
-        splits = sorted({parts.get(item, "") for item in items} - {""})
+        splits = sorted({parts[item] for item in items})
         if len(splits) > 1:
             yield Problem(
                 "error",

@@ -76,17 +76,14 @@ class Contents:
         for split in self.missing_parts:
             loads = {k: self.labels[k][1] for k in pool}
             present = self._subjects(pool)
-            try:
-                # The share is of everything there was, also of what test has taken already.
-                if len(present) > 1:
-                    by_subject = {s: sum(loads[k] for k in ks) for s, ks in present.items()}
-                    _, held = split_subjects(by_subject, HELD_OUT * subjects / len(present))
-                    parts[split] = [k for subject in held for k in present[subject]]
-                else:
-                    share = min(HELD_OUT * bscans / len(pool), 0.5)
-                    parts[split] = [pool[k] for k in split_block(list(loads.values()), share)]
-            except ConfigError as error:
-                raise ConfigError(f"{self.path}: no {split} part can be made. {error}") from error
+            # The share is of everything there was, also of what test has taken already.
+            if len(present) > 1:
+                by_subject = {s: sum(loads[k] for k in ks) for s, ks in present.items()}
+                _, held = split_subjects(by_subject, HELD_OUT * subjects / len(present))
+                parts[split] = [k for subject in held for k in present[subject]]
+            elif len(pool) > 1:
+                share = min(HELD_OUT * bscans / len(pool), 0.5)
+                parts[split] = [pool[k] for k in split_block(list(loads.values()), share)]
             pool = [k for k in pool if k not in set(parts[split])]
         parts["train"] = pool
         return {split: tuple(self.items[k] for k in sorted(ks)) for split, ks in parts.items()}
@@ -200,7 +197,10 @@ class Dataset(Sequence[Scan]):
         self.split = split
         if not self._items:
             present = ", ".join(name for name in SPLITS if contents.parts[name])
-            raise ScanError(f"{contents.path} has no {split} part; it has: {present}.")
+            raise ScanError(
+                f"{contents.path} has no {split} part, and too few B-scans to hold one out; "
+                f"it has: {present}."
+            )
 
     @property
     def name(self) -> str:
