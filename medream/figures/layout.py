@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from medream.errors import ConfigError
 from medream.figures.overlay import scale_bar
 from medream.figures.style import MM_PER_POINT, PaperFigure, Style, fit_text, text_width_mm
 
@@ -16,6 +19,11 @@ _MARGIN_MM = 1.0
 _LINE = 1.45  # height of a line of text in units of its size
 # A figure of narrow scans is drawn one column wide unless that would shrink it more than this.
 _SHRINK = 1.3
+_SMALLEST_MM = 5.0  # a panel
+LEGEND: dict[str, Any] = {
+    "frameon": False, "borderpad": 0.2, "borderaxespad": 0.2, "handlelength": 1.4,
+    "columnspacing": 1.2, "handletextpad": 0.5, "labelspacing": 0.25,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,14 @@ def aspect_of(image: np.ndarray) -> float:
 def line_mm(size_pt: float) -> float:
     """Return the height of a line of text."""
     return _LINE * size_pt * MM_PER_POINT
+
+
+def legend_columns(labels: Sequence[str], width_mm: float, style: Style) -> int:
+    """Return how many entries of a legend fit beside each other."""
+    handle = (LEGEND["handlelength"] + LEGEND["handletextpad"]) * style.small_pt * MM_PER_POINT
+    gap = LEGEND["columnspacing"] * style.small_pt * MM_PER_POINT
+    widest = max(text_width_mm(label, style.small_pt, style) for label in labels)
+    return max(1, min(len(labels), int((width_mm - 2 + gap) / (widest + handle + gap))))
 
 
 def panel_figure(
@@ -85,20 +101,28 @@ def _placed(
     heads = [line if any(p and (p.title or p.letter) for p in row) else 0.0 for row in rows]
     label = line if row_labels is not None else 0.0
     above = _MARGIN_MM + (line if title else 0.0)
-    legend_mm = line_mm(style.small_pt) if legend else 0.0
-    below = _MARGIN_MM + below_mm + (legend_mm + 0.5 * gap if legend else 0.0)
+    labels = [str(artist.get_label()) for artist in legend]
+    entries = legend_columns(labels, style.one_column_mm, style) if legend else 1
+    lines = math.ceil(len(legend) / entries)
+    below = _MARGIN_MM + below_mm + (lines * line_mm(style.small_pt) + 0.5 * gap if legend else 0.0)
     fixed_height = above + sum(heads) + gap * (len(rows) - 1) + below
     fixed_width = 2 * _MARGIN_MM + label + gap * (columns - 1)
-    highest = (style.max_height_mm - fixed_height) / sum(aspects)
+    # Too many rows make a figure for a screen rather than pictures of no size.
+    highest = max((style.max_height_mm - fixed_height) / sum(aspects), _SMALLEST_MM)
     one_column = columns == 1 or columns * highest + fixed_width <= _SHRINK * style.one_column_mm
     width = style.one_column_mm if one_column else style.two_column_mm
     panel_mm = min(highest, (width - fixed_width) / columns)
+    if panel_mm < _SMALLEST_MM:
+        raise ConfigError(
+            f"{columns} pictures beside each other would be less than {_SMALLEST_MM:g} mm wide on "
+            f"{width:g} mm of paper. Choose fewer columns."
+        )
     height = fixed_height + panel_mm * sum(aspects)
     spread = (width - fixed_width - columns * panel_mm) / (columns + 1)
 
     figure = PaperFigure(style, width, height)
 
-    def write(x: float, y: float, text: str, **settings: object) -> None:
+    def write(x: float, y: float, text: str, **settings: Any) -> None:
         figure.text(x / width, 1 - y / height, text, **{"va": "baseline", **settings})
 
     first = _MARGIN_MM + label + spread
@@ -136,8 +160,10 @@ def _placed(
         y += row_mm + gap
     if legend:
         figure.legend(
-            handles=list(legend), loc="lower center", ncols=len(legend), frameon=False,
-            bbox_to_anchor=(0.5, 0.0), borderpad=0.2, borderaxespad=0.2, handlelength=1.4,
-            columnspacing=1.2, handletextpad=0.5,
-        )  # fmt: skip
+            handles=list(legend),
+            loc="lower center",
+            ncols=entries,
+            bbox_to_anchor=(0.5, 0.0),
+            **LEGEND,
+        )
     return figure

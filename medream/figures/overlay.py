@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -65,10 +65,13 @@ def checked_mask(mask: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndar
     return mask.astype(np.int64)
 
 
-def count_classes(masks: Sequence[np.ndarray | None], classes: Sequence[str] | None) -> int:
-    """Return how many classes the colours must tell apart."""
+def class_names(
+    masks: Iterable[np.ndarray | None], classes: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return a name for every label that the masks hold, at least one."""
+    given = tuple(classes or ())
     found = max([int(np.max(m)) for m in masks if m is not None and np.size(m)], default=0)
-    return max(found, len(classes or ()), 1)
+    return given + tuple(f"Class {k}" for k in range(len(given) + 1, max(found, 1) + 1))
 
 
 def _colour(label: int, n_classes: int, reference: bool) -> str:
@@ -91,8 +94,8 @@ def draw_overlay(
     prediction: np.ndarray | None = None,
     *,
     classes: Sequence[str] | None = None,
-    alpha: float = 0.4,
-    line_pt: float = 0.75,
+    alpha: float = 0.5,
+    line_pt: float = 0.5,
 ) -> None:
     """Draw an image, the prediction as a fill and the reference as a contour along pixel edges.
 
@@ -125,7 +128,7 @@ def draw_overlay(
     """
     show_image(ax, image)
     shape = np.shape(image)
-    n_classes = count_classes([reference, prediction], classes)
+    n_classes = len(class_names([reference, prediction], classes))
     if prediction is not None:
         fill = np.zeros((*shape[:2], 4))
         labels = checked_mask(prediction, shape, "prediction")
@@ -137,7 +140,7 @@ def draw_overlay(
         for label in _labels(labels):
             colour = _colour(label, n_classes, True)
             lines = LineCollection(
-                _outline(labels == label), colors=colour, linewidths=line_pt,
+                list(_outline(labels == label)), colors=colour, linewidths=line_pt,
                 capstyle="projecting", gid="reference",
             )  # fmt: skip
             ax.add_collection(lines, autolim=False)
@@ -170,7 +173,7 @@ def overlay_image(
     prediction: np.ndarray | None = None,
     *,
     classes: Sequence[str] | None = None,
-    alpha: float = 0.4,
+    alpha: float = 0.5,
 ) -> np.ndarray:
     """Return an overlay at the image's own resolution, for a plain PNG.
 
@@ -192,7 +195,7 @@ def overlay_image(
     picture = checked_image(image).astype(np.float64)
     if picture.ndim == 2:
         picture = np.repeat(picture[..., None], 3, axis=2)
-    n_classes = count_classes([reference, prediction], classes)
+    n_classes = len(class_names([reference, prediction], classes))
     if prediction is not None:
         labels = checked_mask(prediction, picture.shape, "prediction")
         for label in _labels(labels):
@@ -209,9 +212,10 @@ def overlay_image(
 
 
 def legend_handles(
-    n_classes: int, classes: Sequence[str] | None, reference: bool, prediction: bool, line_pt: float
+    classes: Sequence[str], reference: bool, prediction: bool, line_pt: float
 ) -> list[Artist]:
     """Return what a legend says: contour, fill, and with several classes their colours."""
+    n_classes = len(classes)
     several = n_classes > 1
     handles: list[Artist] = []
     if reference:
@@ -221,10 +225,9 @@ def legend_handles(
         colour = _NEUTRAL if several else _colour(1, 1, False)
         handles.append(Patch(facecolor=colour, alpha=0.7, linewidth=0, label="Prediction"))
     if several:
-        names = list(classes or ()) + [f"Class {k}" for k in range(1, n_classes + 1)][len(classes or ()) :]
         handles += [
             Patch(facecolor=_colour(label, n_classes, True), linewidth=0, label=name)
-            for label, name in enumerate(names, start=1)
+            for label, name in enumerate(classes, start=1)
         ]
     return handles
 
@@ -292,10 +295,10 @@ def scale_bar(
 
 
 def _label(
-    ax: Axes, text: str, at: tuple[float, float], offset_pt: tuple[float, float], va: str, style: Style
+    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], va: str, style: Style
 ) -> None:
     ax.annotate(
-        text, at, offset_pt, textcoords="offset points", va=va, ha="left", color="white",
+        text, at, offset, textcoords="offset points", va=va, ha="left", color="white",
         fontsize=style.small_pt, annotation_clip=False,
         bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 0.8},
     )  # fmt: skip

@@ -11,20 +11,29 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from medream.errors import ConfigError, nearest
-from medream.figures.layout import Panel, aspect_of, line_mm, panel_figure
+from medream.figures.layout import (
+    LEGEND,
+    Panel,
+    aspect_of,
+    legend_columns,
+    line_mm,
+    panel_figure,
+)
 from medream.figures.overlay import (
     checked_image,
-    count_classes,
+    class_names,
     draw_overlay,
     legend_handles,
     show_image,
 )
-from medream.figures.style import PaperFigure, Style, get_style
+from medream.figures.style import PaperFigure, Style, fit_text, get_style
 
 KINDS = ("triptych", "overlay", "grid", "history")
 _DREAMS = ("original", "dream", "enhanced")
+_CONTOUR = 2 / 3  # width of a contour over that of a curve: small lesions stay visible under it
 
 
 def triptych(
@@ -101,7 +110,11 @@ def triptych(
     if legend:
         rows.append([*bottom, *[None] * (len(top) - len(bottom))])
     figure = panel_figure(
-        _lettered(rows), style, title=title, legend=legend, below_mm=below_mm,
+        _lettered(rows),
+        style,
+        title=title,
+        legend=legend,
+        below_mm=below_mm,
         spacing_mm=result.spacing_mm,
     )
     figure.provenance = _provenance(result)
@@ -140,7 +153,9 @@ def overlay_figure(
     ]
     while panels[-1] is None:
         panels.pop()
-    figure = panel_figure(_lettered([panels]), style, title=title, legend=legend, spacing_mm=result.spacing_mm)
+    figure = panel_figure(
+        _lettered([panels]), style, title=title, legend=legend, spacing_mm=result.spacing_mm
+    )
     figure.provenance = _provenance(result)
     return figure
 
@@ -204,7 +219,7 @@ def comparison(
         raise ConfigError("There is nothing to compare: give at least one ComparisonRow.")
     style = get_style(style)
     masks = [mask for row in rows for mask in (row.reference, row.prediction)]
-    names = _class_names(count_classes(masks, classes), classes)
+    names = class_names(masks, classes)
 
     def cell(row: ComparisonRow, column: str) -> Panel | None:
         title = column if row is rows[0] else ""
@@ -215,7 +230,7 @@ def comparison(
             prediction = mask if column == "Prediction" else None
             draw: Callable[[Axes], None] = partial(
                 draw_overlay, image=row.image, reference=row.reference, prediction=prediction,
-                classes=names, line_pt=style.line_pt,
+                classes=names, line_pt=_CONTOUR * style.line_pt,
             )  # fmt: skip
             return Panel(draw, aspect_of(row.image), title)
         picture = row.image if column == "Scan" else getattr(row, column.lower())
@@ -232,14 +247,12 @@ def comparison(
         if cells[0] is None:  # the title stands over the first panel there is
             i = next(i for i, panel in enumerate(cells) if panel)
             cells[i] = Panel(cells[i].draw, cells[i].aspect, column)  # type: ignore[union-attr]
-    legend = legend_handles(
-        len(names), classes, "Reference" in filled, "Prediction" in filled, style.line_pt
-    )
+    has_masks = "Reference" in filled, "Prediction" in filled
+    legend = legend_handles(names, *has_masks, style.line_pt) if any(has_masks) else []
     figure = panel_figure(
         list(zip(*filled.values(), strict=True)), style,
         row_labels=[row.label for row in rows], title=title,
-        legend=legend if "Reference" in filled or "Prediction" in filled else (),
-        spacing_mm=rows[0].spacing_mm,
+        legend=legend, spacing_mm=rows[0].spacing_mm,
     )  # fmt: skip
     figure.provenance = f"medream {version('medream')}"
     return figure
@@ -327,13 +340,17 @@ def history_figure(
             way = lines[i // 7 % len(lines)]  # after the palette's seven colours
             marker = "o" if len(values) < 3 else ""
             ax.plot(np.arange(len(values)), values, way, marker=marker, label=label, markersize=3)
-        ax.set(xlabel="Step", ylabel="Objective")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        only = f" {next(iter(histories))}" if len(histories) == 1 else ""
+        label, size = fit_text("Objective" + only, 0.5 * style.one_column_mm, style)
+        ax.set_xlabel("Step")
+        ax.set_ylabel(label, fontsize=size)
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
         ax.margins(x=0.02)
         if title:
             ax.set_title(title, loc="left")
         if len(histories) > 1:
-            figure.legend(loc="outside lower center", ncols=min(len(histories), 3), frameon=False)
+            columns = legend_columns(list(histories), style.one_column_mm, style)
+            figure.legend(loc="outside lower center", ncols=columns, **LEGEND)
     return figure
 
 
@@ -398,7 +415,7 @@ def _overlays(
     predictions = dict(result.predictions)
     if prediction is not None:
         predictions["original"] = prediction
-    n_classes = count_classes([reference, *predictions.values()], classes)
+    names = class_names([reference, *predictions.values()], classes)
     panels: list[Panel | None] = []
     for name, picture in _pictures(result).items():
         predicted = predictions.get(name)
@@ -407,29 +424,19 @@ def _overlays(
             continue
         draw = partial(
             draw_overlay, image=picture, reference=reference, prediction=predicted,
-            classes=_class_names(n_classes, classes), line_pt=style.line_pt,
+            classes=names, line_pt=_CONTOUR * style.line_pt,
         )  # fmt: skip
         panels.append(
             Panel(draw, aspect_of(picture), "Reference" if predicted is None else "Segmentation")
         )
     if not any(panels):
         return panels, []
-    return panels, legend_handles(
-        n_classes, classes, reference is not None, bool(predictions), style.line_pt
-    )
-
-
-def _class_names(n_classes: int, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Name every class, so that all panels of a figure use the same colours."""
-    given = tuple(classes or ())
-    return given + tuple(f"Class {k}" for k in range(len(given) + 1, n_classes + 1))
+    return panels, legend_handles(names, reference is not None, bool(predictions), style.line_pt)
 
 
 def _lettered(rows: Sequence[Sequence[Panel | None]]) -> list[list[Panel | None]]:
     letters = iter(string.ascii_lowercase)
-    return [
-        [p and Panel(p.draw, p.aspect, p.title, next(letters)) for p in row] for row in rows
-    ]
+    return [[p and Panel(p.draw, p.aspect, p.title, next(letters)) for p in row] for row in rows]
 
 
 def _draw_difference(ax: Axes, before: np.ndarray, after: np.ndarray, style: Style) -> None:
@@ -439,7 +446,8 @@ def _draw_difference(ax: Axes, before: np.ndarray, after: np.ndarray, style: Sty
     limit = _rounded_up(float(np.abs(delta).max()))
     shown = ax.imshow(delta, cmap="RdBu_r", vmin=-limit, vmax=limit)
     ax.set_axis_off()
-    figure = ax.figure
+    figure = ax.get_figure(root=True)
+    assert figure is not None
     box = ax.get_position()
     mm = 1 / (25.4 * figure.get_size_inches()[1])
     bar = figure.add_axes((box.x0 + 0.1 * box.width, box.y0 - 2.2 * mm, 0.8 * box.width, 1.2 * mm))

@@ -31,7 +31,8 @@ figcaption { margin-top: .5rem; }
 caption { padding-bottom: .4rem; }
 .wide { overflow-x: auto; margin: 1.25rem 0; }
 table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .3rem .75rem; text-align: left; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
+th, td { padding: .3rem .75rem; text-align: left; border-bottom: 1px solid #e4e4e4;
+  white-space: nowrap; vertical-align: top; }
 thead th { border-bottom: 2px solid #888; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .settings td { white-space: normal; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
@@ -88,10 +89,12 @@ class Report:
     def settings(self, settings: Mapping[str, Any]) -> Report:
         """Add names and values; nested values are shown as JSON."""
         rows = [
-            f'<tr><th scope="row">{html.escape(str(name))}</th><td>{html.escape(_as_text(value))}</td></tr>'
+            f'<tr><th scope="row">{html.escape(str(name))}</th>'
+            f"<td>{html.escape(_as_text(value))}</td></tr>"
             for name, value in settings.items()
         ]
-        return self._add('<table class="settings"><tbody>\n' + "\n".join(rows) + "\n</tbody></table>")
+        table = ['<table class="settings"><tbody>', *rows, "</tbody></table>"]
+        return self._add("\n".join(table))
 
     def write(self, path: str | Path) -> Path:
         """Write the report as HTML and return its path.
@@ -102,13 +105,15 @@ class Report:
             When the file cannot be written.
         """
         title = html.escape(self.title)
-        head = (
-            f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n'
-            f"<title>{title}</title>\n<style>\n{_CSS}\n</style>"
-        )
-        body = "\n".join([f"<h1>{title}</h1>", *self._parts])
-        page = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
-        write_text(path, page)
+        page = [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width">',
+            f"<title>{title}</title>\n<style>\n{_CSS}\n</style>\n</head>\n<body>",
+            f"<h1>{title}</h1>",
+            *self._parts,
+            "</body>\n</html>\n",
+        ]
+        write_text(path, "\n".join(page))
         return Path(path)
 
     def _add(self, part: str) -> Report:

@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib
 import matplotlib.image
 import numpy as np
-from matplotlib import font_manager
+from matplotlib import font_manager, rcsetup
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 from PIL import Image
@@ -86,7 +86,7 @@ class Style:
             matplotlib.rcParams.update(self._rc())
             yield
 
-    def _rc(self) -> dict[str, Any]:
+    def _rc(self) -> dict[Any, Any]:
         return {
             # A family by its name: "sans-serif" would be looked up again when the user saves.
             "font.family": [self.family, "sans-serif"],
@@ -102,7 +102,7 @@ class Style:
             "ytick.major.width": 0.7 * self.line_pt,
             "xtick.major.size": 2.0,
             "ytick.major.size": 2.0,
-            "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+            "axes.prop_cycle": rcsetup.cycler("color", PALETTE),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "text.parse_math": False,  # a "$" in a label is a "$"
@@ -147,7 +147,7 @@ class PaperFigure(Figure):
         # PDF and SVG hold the scan's own pixels; in PNG they are resampled without aliasing.
         way = "none" if kind in ("pdf", "svg") else "auto"
         for image in self.findobj(matplotlib.image.AxesImage):
-            image.set_interpolation(way)  # type: ignore[attr-defined]
+            image.set_interpolation(way)
         with self.style.context():
             super().savefig(fname, **{"dpi": self.style.dpi, **settings})
 
@@ -188,7 +188,7 @@ def save_figure(
     path : path
         Ends in .pdf, .svg, .png, .tif or .tiff; its folder is made.
     style : str or Style, optional
-        Resolution and fonts; default: those the figure was made with.
+        Resolution; default: that of the style the figure was made with.
     provenance : str, optional
         Text for the file's metadata; default: the settings of the dream that the figure shows.
 
@@ -232,7 +232,8 @@ def figure_bytes(
     dpi: int | None = None,
 ) -> bytes:
     """Return a figure as the bytes of a pdf, svg, png or tiff file."""
-    chosen = get_style(style or getattr(figure, "style", "nature"))
+    own = figure.style if isinstance(figure, PaperFigure) else "nature"
+    chosen = get_style(style or own)
     maker = f"medream {version('medream')}"
     # None takes out what matplotlib would write by itself, the date above all.
     metadata: dict[str, dict[str, Any]] = {
@@ -244,9 +245,7 @@ def figure_bytes(
     drawn_as = "png" if as_tiff else kind
     buffer = io.BytesIO()
     with chosen.context():
-        figure.savefig(
-            buffer, format=drawn_as, dpi=dpi or chosen.dpi, metadata=metadata[drawn_as]
-        )
+        figure.savefig(buffer, format=drawn_as, dpi=dpi or chosen.dpi, metadata=metadata[drawn_as])
     return _as_tiff(buffer, f"{maker} {provenance}") if as_tiff else buffer.getvalue()
 
 
@@ -265,11 +264,12 @@ def _as_tiff(png: io.BytesIO, description: str) -> bytes:
 
 
 def text_width_mm(text: str, size_pt: float, style: Style) -> float:
-    """Return how wide a line of text is on paper."""
+    """Return how wide a line of text is on paper, or a little more."""
     if not text.strip():
         return 0.0
     with style.context():
-        return float(TextPath((0, 0), text, size=size_pt).get_extents().width) * MM_PER_POINT
+        inked = float(TextPath((0, 0), text, size=size_pt).get_extents().width)
+    return (1.01 * inked + 0.1 * size_pt) * MM_PER_POINT  # letters are set on whole pixels
 
 
 def fit_text(text: str, width_mm: float, style: Style) -> tuple[str, float]:
