@@ -35,9 +35,10 @@ def test_scans_say_what_they_are(scans):
         assert len(eyes) == 1
 
 
-def test_about_a_quarter_is_without_fluid():
-    has_fluid = [s.mask.any() for s in phantom_scans(120, seed=1, size=(48, 48))]
-    assert 0.6 < np.mean(has_fluid) < 0.88
+def test_about_a_quarter_is_without_fluid_and_a_wedge_hides_it():
+    scans = phantom_scans(120, seed=1, size=(48, 48))  # in number 91 a wedge cuts through fluid
+    assert 0.6 < np.mean([scan.mask.any() for scan in scans]) < 0.88
+    assert not any((scan.mask.astype(bool) & (scan.image == 1.0)).any() for scan in scans)
 
 
 def test_fluid_is_darker_than_the_tissue_around_it(scans):
@@ -52,9 +53,8 @@ def test_fluid_is_darker_than_the_tissue_around_it(scans):
     assert np.mean(darker) > 0.9
 
 
-def test_fluid_lies_in_the_retina_and_not_under_a_wedge(scans):
+def test_fluid_lies_above_the_rpe(scans):
     for scan in scans:
-        assert not (scan.mask.astype(bool) & (scan.image == 1.0)).any()
         for column in np.flatnonzero(scan.mask.any(axis=0)):
             rows = np.flatnonzero(scan.mask[:, column])
             # The bright RPE lies below all fluid.

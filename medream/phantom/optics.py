@@ -121,6 +121,6 @@ def develop(light: np.ndarray, subject: Subject, rng: np.random.Generator) -> np
 def wedge(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Return where the frame holds no scan after registration, bool, shape (depth, width)."""
     rows = np.arange(shape[0])[:, None]
-    start, stop = rng.uniform(-0.04, 0.09, 2) * shape[0]
+    start, stop = rng.uniform(-0.05, 0.16, 2) * shape[0]
     edge = np.linspace(start, stop, shape[1])
     return rows < edge if rng.random() < 0.5 else rows[::-1] < edge
