@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from medream.errors import ConfigError
 from medream.scan import Scan, Source
-from medream.split import leave_one_subject_out, split_block, split_subjects
+from medream.split import (
+    LeakWarning,
+    hold_out,
+    leave_one_subject_out,
+    split_block,
+    split_subjects,
+)
 
 loads = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3),
@@ -79,3 +85,18 @@ def test_leave_one_subject_out():
     assert [s.source.subject_id for s in folds[0][1]] == ["a"]
     with pytest.raises(ConfigError, match="leave one"):
         list(leave_one_subject_out(scans[:1]))
+
+
+def test_hold_out_parts_people_and_warns_of_a_single_one():
+    def scan(subject, index):
+        source = Source(subject_id=subject, bscan_index=index)
+        return Scan(np.zeros((2, 3), np.float32), source=source)
+
+    kept, held_out = hold_out([scan(subject, k) for subject in "abcde" for k in range(3)])
+    assert len({s.source.subject_id for s in held_out}) == 1
+    assert {s.source.subject_id for s in kept} & {s.source.subject_id for s in held_out} == set()
+    assert len(kept) + len(held_out) == 15
+    with pytest.warns(LeakWarning, match="share a person"):
+        kept, held_out = hold_out([scan("a", k) for k in range(10)])
+    indices = [s.source.bscan_index for s in held_out]
+    assert indices == list(range(indices[0], indices[0] + 2))
