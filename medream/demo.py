@@ -102,7 +102,11 @@ def demo(out: str | Path = "out/demo", seed: int = 0) -> Path:
 def _dream(model: Any, scan: Scan, seed: int) -> DreamResult:
     result = dream(model, scan, LAYER, config=DreamConfig(octave_steps=OCTAVE_STEPS, seed=seed))
     pictures = {"original": result.original, "dream": result.dream, "enhanced": result.enhanced}
-    predictions = {name: segment(model, p).mask for name, p in pictures.items() if p is not None}
+    predictions = {
+        name: segment(model, replace(scan, image=picture)).mask
+        for name, picture in pictures.items()
+        if picture is not None
+    }
     return replace(result, reference=scan.mask, predictions=predictions)
 
 

@@ -49,6 +49,7 @@ def segment(
         Image in, probabilities of the same size out (one sigmoid channel, or a softmax over background
         and classes).
     scan : Scan or float array (depth, width) in [0, 1]
+        Pixels that a Scan marks as not valid become background in the mask.
     threshold : float
         Probability from which a pixel counts as lesion, for a network with one output.
 
@@ -81,6 +82,8 @@ def segment(
     else:
         mask = probability.argmax(-1).astype(np.uint8)
         labels = probability.shape[-1] - 1
+    if isinstance(scan, Scan) and scan.valid is not None:
+        mask[~scan.valid] = 0
     names = info_of(model).classes
     if len(names) != labels:
         names = ("fluid",) if labels == 1 else tuple(f"class{k}" for k in range(1, labels + 1))
@@ -134,7 +137,8 @@ def _compiled_forward(model: keras.Model) -> tuple[_Forward, tuple[int, int]]:
     if model not in _compiled:
         reference = weakref.ref(model)  # the cache must not keep the model alive
 
-        @tf.function(reduce_retracing=True)
+        # Traced anew for each size: Keras cannot interpolate sizes that are only known later.
+        @tf.function
         def forward(x: tf.Tensor) -> tf.Tensor:
             return tf.cast(reference()(x, training=False), tf.float32)  # type: ignore[misc]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -320,8 +321,9 @@ class _Climb(keras.callbacks.Callback):
                 first_sample=done * self.steps * config.batch_size,
             )
             self.logs = tf.summary.create_file_writer(str(self.out / "tensorboard"))
-            label = f"{self.network.name}"
-            with progress(label, (config.epochs - done) * self.steps) as self.update:
+            with warnings.catch_warnings(), progress(self.network.name, (config.epochs - done) * self.steps) as self.update:
+                # Keras offers to shuffle a data set that is shuffled already.
+                warnings.filterwarnings("ignore", message=".*shuffle=True.*")
                 self.trainer.fit(
                     batches,
                     steps_per_epoch=self.steps,

@@ -43,6 +43,7 @@ class UNetConfig:
         Rate at the last encoder level and at the bottom.
     up : {"bilinear", "nearest", "transposed"}
         How the decoder doubles the size. The interpolations are followed by a 2 x 2 convolution.
+        With "bilinear", Keras' own `model.predict` takes images of one size only.
     dilations : tuple of int, or None
         Dilation of the convolutions of encoder levels 1 to `levels` and of the bottom; None means 1.
     head_filters : int or None
@@ -69,7 +70,7 @@ class UNetConfig:
     norm: str = "batch"
     decoder_norm: bool = False
     dropout: float = 0.1
-    up: str = "bilinear"
+    up: str = "nearest"
     dilations: tuple[int, ...] | None = None
     head_filters: int | None = None
     input_mean: float = 0.0
@@ -122,7 +123,6 @@ class UNetConfig:
             levels=levels,
             base_filters=64,
             dropout=0.5,
-            up="nearest",
             dilations=dilations[levels],
             head_filters=2,
         )

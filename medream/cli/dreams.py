@@ -111,7 +111,11 @@ def run_dream(settings: dict[str, Any], out: Path) -> Path:
     predictions = {}
     if settings["predictions"] and is_segmentation(model):
         pictures = {"original": result.original, "dream": result.dream, "enhanced": result.enhanced}
-        predictions = {k: segment(model, v).mask for k, v in pictures.items() if v is not None}
+        predictions = {
+            name: segment(model, replace(scan, image=picture)).mask
+            for name, picture in pictures.items()
+            if picture is not None
+        }
     replace(result, reference=reference, predictions=predictions).save(out, record)
     return Path(out)
 

@@ -1,0 +1,129 @@
+"""Scores on hand-drawn masks, with unequal spacing and all four empty-mask cases."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from medream.metrics import confusion, hd95, overlap, score, summarize, surface_distances
+
+
+def drawn(text):
+    return np.array([[c == "#" for c in line.strip()] for line in text.strip().splitlines()])
+
+
+REFERENCE = drawn("""
+    ......
+    .###..
+    .###..
+    ......
+""")
+PREDICTION = drawn("""
+    ......
+    ..###.
+    ..###.
+    ......
+""")
+EMPTY = np.zeros((4, 6), bool)
+
+
+def test_overlap_of_hand_drawn_masks():
+    result = score(REFERENCE, PREDICTION, spacing_mm=(2.0, 0.5))
+    assert [result[k] for k in ("tp", "fp", "fn", "tn")] == [4, 2, 2, 16]
+    assert result["dice"] == pytest.approx(2 / 3)
+    assert result["iou"] == pytest.approx(1 / 2)
+    assert result["precision"] == result["recall"] == pytest.approx(2 / 3)
+    assert result["accuracy"] == pytest.approx(20 / 24)
+    # Every border pixel's nearest neighbour lies on its own row, at most one column away.
+    assert result["hd95_mm"] == pytest.approx(0.5)
+
+
+def test_distances_use_the_right_axis():
+    a, b = np.zeros((5, 5), bool), np.zeros((5, 5), bool)
+    a[0, 0] = True
+    b[3, 0] = b[0, 4] = True
+    forth, back = surface_distances(a, b, (0.004, 0.012))
+    assert forth.tolist() == pytest.approx([0.012])
+    assert sorted(back.tolist()) == pytest.approx([0.012, 0.048])
+    # 95th percentile of the two backward distances, interpolated; the larger direction counts.
+    assert hd95(a, b, (0.004, 0.012)) == pytest.approx(0.012 + 0.95 * 0.036)
+
+
+def test_hd95_against_brute_force():
+    rng = np.random.default_rng(3)
+    a, b = rng.random((2, 12, 9)) > 0.6
+    spacing = np.array([0.3, 1.1])
+
+    def border(mask):
+        padded = np.pad(mask, 1)
+        return [
+            p
+            for p in np.argwhere(mask)
+            if not all(padded[tuple(p + 1 + d)] for d in ([1, 0], [-1, 0], [0, 1], [0, -1]))
+        ]
+
+    def directed(x, y):
+        return np.percentile(
+            [min(math.dist(p * spacing, q * spacing) for q in border(y)) for p in border(x)], 95
+        )
+
+    assert hd95(a, b, tuple(spacing)) == pytest.approx(max(directed(a, b), directed(b, a)))
+
+
+def test_the_four_empty_cases():
+    both = score(EMPTY, EMPTY, spacing_mm=(1, 1))
+    assert all(math.isnan(both[k]) for k in ("dice", "iou", "precision", "recall", "hd95_mm"))
+    assert both["accuracy"] == 1.0
+    missed = score(REFERENCE, EMPTY, spacing_mm=(1, 1))
+    assert (missed["dice"], missed["recall"], missed["hd95_mm"]) == (0.0, 0.0, math.inf)
+    assert math.isnan(missed["precision"])
+    alarm = score(EMPTY, PREDICTION, spacing_mm=(1, 1))
+    assert (alarm["dice"], alarm["precision"], alarm["hd95_mm"]) == (0.0, 0.0, math.inf)
+    assert math.isnan(alarm["recall"])
+    assert score(REFERENCE, REFERENCE, spacing_mm=(1, 1))["hd95_mm"] == 0.0
+
+
+def test_unknown_spacing_gives_no_distance():
+    assert math.isnan(score(REFERENCE, PREDICTION)["hd95_mm"])
+
+
+def test_pixels_that_are_not_valid_do_not_count():
+    valid = np.ones((4, 6), bool)
+    valid[:, 4:] = False
+    result = score(REFERENCE, PREDICTION, valid, (1.0, 1.0))
+    assert [result[k] for k in ("tp", "fp", "fn", "tn")] == [4, 0, 2, 10]
+
+
+def test_a_missed_lesion_never_makes_a_mean_better():
+    good = {"class": "fluid", "subject_id": "a", **score(REFERENCE, PREDICTION)}
+    missed = {"class": "fluid", "subject_id": "a", **score(REFERENCE, EMPTY)}
+    negative = {"class": "fluid", "subject_id": "a", **score(EMPTY, EMPTY)}
+    alone = summarize(pd.DataFrame([good])).iloc[0]
+    worse = summarize(pd.DataFrame([good, missed])).iloc[0]
+    same = summarize(pd.DataFrame([good, negative])).iloc[0]
+    assert worse.mean_scan_dice == pytest.approx(alone.mean_scan_dice / 2)
+    assert worse.dice < alone.dice
+    assert worse.missed == 1
+    assert same.mean_scan_dice == alone.mean_scan_dice
+    assert (same.correct_negatives, same.scans, same.lesion_scans) == (1, 2, 1)
+
+
+masks = hnp.arrays(bool, (5, 7), elements=st.booleans())
+
+
+@given(masks, masks)
+def test_laws(a, b):
+    counts = confusion(a, b)
+    assert sum(counts.values()) == a.size
+    swapped = overlap(**confusion(b, a))
+    here = overlap(**counts)
+    assert here["dice"] == pytest.approx(swapped["dice"], nan_ok=True)
+    assert here["precision"] == pytest.approx(swapped["recall"], nan_ok=True)
+    if a.any() and b.any():
+        assert here["dice"] == pytest.approx(2 * here["iou"] / (1 + here["iou"]))
+        assert hd95(a, b, (1.0, 2.0)) == hd95(b, a, (1.0, 2.0))
+        assert hd95(a, b, (2.0, 4.0)) == pytest.approx(2 * hd95(a, b, (1.0, 2.0)))

@@ -1,0 +1,96 @@
+"""Training batches: the same draw for image and mask, and a function of seed and sample number."""
+
+import numpy as np
+import pytest
+
+from medream.losses import IGNORE
+from medream.pipeline import Augmentation, samples_per_epoch, stack_scans, training_batches
+from medream.scan import Scan
+
+
+def scan(depth=40, width=56, seed=0, valid=None):
+    """A scan whose mask is where the image is bright, so that a misaligned pair shows."""
+    coarse = np.random.default_rng(seed).random((depth // 8, width // 8)) > 0.6
+    mask = np.kron(coarse, np.ones((8, 8))).astype("uint8")
+    return Scan((0.2 + 0.6 * mask).astype("float32"), mask, valid=valid)
+
+
+def first(scans, **settings):
+    images, labels = next(iter(training_batches(scans, **{"size": (32, 32), "batch_size": 6, **settings})))
+    return images.numpy()[..., 0], labels.numpy()[..., 0]
+
+
+def test_mask_follows_the_image():
+    geometry = Augmentation(brightness=0, contrast=0, gamma=0, noise=0)
+    images, labels = first([scan(seed=s) for s in range(4)], augment=geometry, batch_size=24)
+    assert 0.1 < labels.mean() < 0.9
+    # The image is interpolated, the mask is not; they can differ only at the borders of squares.
+    assert ((images > 0.5) == (labels == 1)).mean() > 0.99
+
+
+def test_without_augmentation_a_whole_scan_comes_back_bit_for_bit():
+    one = scan(32, 32)
+    images, labels = first([one], augment=Augmentation.none(), batch_size=1)
+    np.testing.assert_array_equal(images[0], one.image)
+    np.testing.assert_array_equal(labels[0], one.mask)
+
+
+def test_invalid_pixels_are_ignored_labels():
+    valid = np.ones((32, 32), bool)
+    valid[:5] = False
+    _, labels = first([scan(32, 32, valid=valid)], augment=Augmentation.none(), batch_size=1)
+    assert (labels[0, :5] == IGNORE).all()
+    assert (labels[0, 5:] != IGNORE).all()
+
+
+def test_batches_depend_on_seed_and_number_only():
+    scans = [scan(seed=s) for s in range(3)]
+    stream = iter(training_batches(scans, (32, 32), 6, seed=5))
+    _, second = next(stream), next(stream)
+    again = next(iter(training_batches(scans, (32, 32), 6, seed=5, first_sample=6)))
+    for a, b in zip(second, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    other, _ = first(scans, seed=6)
+    assert not np.array_equal(first(scans, seed=5)[0], other)
+
+
+def test_each_lap_visits_every_scan_once():
+    flat = [Scan(np.full((16, 16), v, "float32"), np.zeros((16, 16), "uint8")) for v in (0.1, 0.5, 0.9)]
+    images, _ = first(flat, size=(16, 16), augment=Augmentation.none())
+    values = images.mean((1, 2)).round(1)
+    assert sorted(values[:3].tolist()) == sorted(values[3:].tolist()) == pytest.approx([0.1, 0.5, 0.9])
+
+
+def test_scans_of_different_sizes_never_mix_in_padding():
+    small, large = scan(24, 24), scan(48, 64)
+    images, labels, sizes = stack_scans([small, large])
+    assert images.shape == (2, 48, 64)
+    assert sizes.tolist() == [[24, 24], [48, 64]]
+    assert (labels[0, 24:] == IGNORE).all()
+    cut, label = first([small, large], augment=Augmentation.none(), batch_size=12)
+    assert (label != IGNORE).all()
+    assert cut.min() >= 0.19
+
+
+def test_half_of_the_patches_hold_a_rare_lesion():
+    mask = np.zeros((256, 256), "uint8")
+    mask[200:206, 30:36] = 1
+    rare = Scan(np.zeros((256, 256), "float32"), mask)
+    _, labels = first([rare], augment=Augmentation.none(), batch_size=200)
+    share = (labels == 1).any((1, 2)).mean()
+    assert 0.4 < share < 0.65  # by chance alone it would be about 0.03
+
+
+def test_intensities_stay_in_range_and_inputs_are_not_modified():
+    one = scan()
+    before = one.image.copy()
+    images, _ = first([one], batch_size=24)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert images.std() > 0
+    np.testing.assert_array_equal(one.image, before)
+
+
+def test_an_epoch_covers_the_area_in_whole_batches():
+    assert samples_per_epoch([scan(64, 64)] * 3, (32, 32), 8) == 16  # 12 patches
+    assert samples_per_epoch([scan(16, 16)], (32, 32), 2) == 2

@@ -1,0 +1,165 @@
+"""Training: what it learns, what it refuses, and that a kill costs nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import medream as md
+from medream.errors import ConfigError, LayerError, TrainingError
+from medream.store import info_of
+
+SMALL = md.UNetConfig(levels=1, base_filters=4)
+BRIEF = md.TrainConfig(epochs=3, batch_size=2, image_size=(32, 32), seed=1)
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return md.phantom_scans(12, seed=3, size=(64, 64))
+
+
+@pytest.fixture(scope="module")
+def trained(scans, tmp_path_factory):
+    return md.train(scans, SMALL, BRIEF, tmp_path_factory.mktemp("model") / "unet1")
+
+
+def weights(folder):
+    return md.load_model(folder).get_weights()
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_plain_keras_opens_the_model(trained):
+    model = keras.models.load_model(trained / "model.keras")
+    assert model.output_names == ["probabilities"]
+    assert same(model.get_weights(), weights(trained))
+
+
+def test_the_folder_tells_what_ran(trained, scans):
+    record = json.loads((trained / "run.json").read_text())
+    history = pd.read_csv(trained / "history.csv")
+    assert len(history) == 3
+    assert record["results"]["validation_dice"] == pytest.approx(history.validation_dice.max(), abs=1e-6)
+    people = record["results"]["subjects"]
+    assert not set(people["training"]) & set(people["validation"])
+    assert set(people["training"]) | set(people["validation"]) == {s.source.subject_id for s in scans}
+    assert info_of(md.load_model(trained)).classes == ("fluid",)
+    assert "not for diagnosis" in (trained / "card.md").read_text()
+    assert list((trained / "tensorboard").iterdir())
+
+
+def test_normalisation_comes_from_the_valid_pixels(trained, scans):
+    people = json.loads((trained / "run.json").read_text())["results"]["subjects"]["training"]
+    kept = np.concatenate(
+        [
+            (s.image if s.valid is None else s.image[s.valid]).ravel()
+            for s in scans
+            if s.source.subject_id in people
+        ]
+    )
+    unet = info_of(md.load_model(trained)).unet
+    assert unet["input_mean"] == pytest.approx(kept.mean(), abs=1e-4)
+    assert unet["input_std"] == pytest.approx(kept.std(), abs=1e-4)
+
+
+def test_same_seed_same_weights_other_seed_others(trained, scans, tmp_path):
+    again = md.train(scans, SMALL, BRIEF, tmp_path / "again")
+    assert same(weights(trained), weights(again))
+    other = md.train(scans, SMALL, md.TrainConfig(**{**vars(BRIEF), "seed": 2}), tmp_path / "other")
+    assert not same(weights(trained), weights(other))
+
+
+def test_it_learns(tmp_path):
+    scans = md.phantom_scans(32, seed=4, size=(96, 96))
+    config = md.TrainConfig(epochs=15, image_size=(96, 96), patience=15)
+    folder = md.train(scans, md.UNetConfig(levels=2, base_filters=8), config, tmp_path / "m")
+    history = pd.read_csv(folder / "history.csv")
+    assert history.loss.iloc[-1] < 0.8 * history.loss.iloc[0]
+    assert history.validation_dice.max() > 0.3
+
+
+def test_stops_when_it_no_longer_helps(scans, tmp_path):
+    config = md.TrainConfig(epochs=30, batch_size=2, image_size=(32, 32), learning_rate=1e-9, patience=2)
+    history = pd.read_csv(md.train(scans, SMALL, config, tmp_path / "m") / "history.csv")
+    assert len(history) == 1 + int(history.validation_dice.argmax()) + 2
+
+
+def test_transfer_starts_from_the_weights_and_freezes(trained, scans, tmp_path):
+    config = md.TrainConfig(epochs=1, batch_size=2, image_size=(32, 32))
+    folder = md.train(scans, None, config, tmp_path / "m", start_from=trained, freeze=["enc*", "mid*"])
+    before, after = md.load_model(trained), md.load_model(folder)
+    for layer in before.layers:
+        unchanged = same(layer.get_weights(), after.get_layer(layer.name).get_weights())
+        frozen = layer.name.startswith(("enc", "mid"))
+        assert unchanged == (frozen or not layer.get_weights()), layer.name
+    with pytest.raises(LayerError, match="enc1_conv1"):
+        md.train(scans, None, config, tmp_path / "n", start_from=trained, freeze=["enc1_convo1"])
+
+
+def test_everything_wrong_is_listed_before_training(scans, tmp_path):
+    bare = [md.Scan(s.image, source=s.source) for s in scans]
+    with pytest.raises(ConfigError, match=r"have no mask.*no multiple of 2"):
+        md.train(bare, SMALL, md.TrainConfig(image_size=(33, 32)), tmp_path / "m")
+    healthy = [md.Scan(s.image, s.mask * np.uint8(0), source=s.source) for s in scans]
+    with pytest.raises(ConfigError, match="holds a lesion"):
+        md.train(healthy, SMALL, BRIEF, tmp_path / "m")
+    two = [md.Scan(s.image, s.mask, classes=("IRF", "SRF"), source=s.source) for s in scans]
+    with pytest.raises(ConfigError, match=r"classes=3"):
+        md.train(two, SMALL, BRIEF, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_finished_model_is_not_overwritten(trained, scans):
+    with pytest.raises(ConfigError, match="already holds a model"):
+        md.train(scans, SMALL, BRIEF, trained)
+    with pytest.raises(ConfigError, match="other settings"):
+        md.train(scans, SMALL, md.TrainConfig(epochs=9), trained, resume=True)
+
+
+def test_loss_that_is_no_number_keeps_the_best_network(scans, tmp_path):
+    config = md.TrainConfig(epochs=2, batch_size=2, image_size=(32, 32), learning_rate=1e30)
+    with pytest.raises(TrainingError, match="--learning-rate"):
+        md.train(scans, SMALL, config, tmp_path / "m")
+
+
+KILLED = """
+import sys, medream as md
+md.train(md.phantom_scans(12, seed=3, size=(64, 64)), md.UNetConfig(levels=1, base_filters=4, dropout=0.3),
+         md.TrainConfig(epochs=8, batch_size=2, image_size=(32, 32), seed=1), sys.argv[1], resume=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_gives_the_same_weights(tmp_path):
+    def start(folder):
+        return subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], env={**os.environ})
+
+    assert start(tmp_path / "whole").wait(timeout=300) == 0
+    broken = tmp_path / "broken"
+    for epochs in (1, 3, 6):
+        process = start(broken)
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if len(pd.read_csv(broken / "history.csv")) >= epochs:
+                    break
+            except (OSError, pd.errors.EmptyDataError):
+                pass
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (broken / "run.json").exists(), "the kills came too late to test anything"
+    assert start(broken).wait(timeout=300) == 0
+    assert same(weights(tmp_path / "whole"), weights(broken))
+    whole, pieces = (pd.read_csv(tmp_path / n / "history.csv") for n in ("whole", "broken"))
+    pd.testing.assert_frame_equal(whole, pieces)
+    assert not list(broken.glob(".partial-*"))
