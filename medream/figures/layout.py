@@ -55,6 +55,18 @@ def legend_columns(labels: Sequence[str], width_mm: float, style: Style) -> int:
     return max(1, min(len(labels), int((width_mm - 2 + gap) / (widest + handle + gap))))
 
 
+def _letter_mm(panel: Panel, style: Style) -> float:
+    if not panel.letter:
+        return 0.0
+    letter = style.letters.format(panel.letter)
+    return text_width_mm(letter, style.letter_pt, style, "bold") + 0.1 * style.font_pt
+
+
+def _title_mm(panel: Panel, style: Style) -> float:
+    """Return the least width of what stands over a panel."""
+    return _letter_mm(panel, style) + text_width_mm(panel.title, style.min_pt, style)
+
+
 def panel_figure(
     rows: Sequence[Sequence[Panel | None]],
     style: Style,
@@ -109,7 +121,11 @@ def _placed(
     fixed_width = 2 * _MARGIN_MM + label + gap * (columns - 1)
     # Too many rows make a figure for a screen rather than pictures of no size.
     highest = max((style.max_height_mm - fixed_height) / sum(aspects), _SMALLEST_MM)
-    one_column = columns == 1 or columns * highest + fixed_width <= _SHRINK * style.one_column_mm
+    narrow_mm = min(highest, (style.one_column_mm - fixed_width) / columns)
+    one_column = columns == 1 or (
+        columns * highest + fixed_width <= _SHRINK * style.one_column_mm
+        and all(_title_mm(panel, style) <= narrow_mm for row in rows for panel in row if panel)
+    )
     width = style.one_column_mm if one_column else style.two_column_mm
     panel_mm = min(highest, (width - fixed_width) / columns)
     if panel_mm < _SMALLEST_MM:
@@ -143,14 +159,12 @@ def _placed(
             x = first + j * (panel_mm + gap + spread)
             if panel is None:
                 continue
-            room = panel_mm
+            letter_mm = _letter_mm(panel, style)
             if panel.letter:
                 letter = style.letters.format(panel.letter)
                 write(x, y - 0.3 * line, letter, fontsize=style.letter_pt, weight="bold")
-                # Bold is wider than what is measured here, never by half.
-                room -= 1.5 * text_width_mm(letter, style.letter_pt, style) + 0.5
-            shown, size = fit_text(panel.title, room, style)
-            write(x + panel_mm - room, y - 0.3 * line, shown, fontsize=size)
+            shown, size = fit_text(panel.title, panel_mm + spread - letter_mm, style)
+            write(x + letter_mm, y - 0.3 * line, shown, fontsize=size)
             ax = figure.add_axes(
                 (x / width, 1 - (y + row_mm) / height, panel_mm / width, row_mm / height)
             )

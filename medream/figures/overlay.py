@@ -19,6 +19,7 @@ from medream.errors import ConfigError
 from medream.figures.style import (
     BLUE,
     GREEN,
+    MM_PER_INCH,
     ORANGE,
     PURPLE,
     SKY_BLUE,
@@ -26,6 +27,7 @@ from medream.figures.style import (
     YELLOW,
     Style,
     get_style,
+    text_width_mm,
 )
 
 _CLASS_COLOURS = (ORANGE, SKY_BLUE, GREEN, YELLOW, PURPLE, VERMILLION, BLUE)
@@ -279,8 +281,15 @@ def scale_bar(
     up_um = bar_length_um(1000 * axial * abs(top - bottom))
     across = math.copysign(across_um / (1000 * lateral), right - left)
     up = math.copysign(up_um / (1000 * axial), top - bottom)
-    margin, line = style.small_pt / 2, style.small_pt * 1.5
-    corner = ScaledTranslation(margin / 72, (margin + line) / 72, ax.figure.dpi_scale_trans)
+    labels = [f"{across_um:g} µm", f"{up_um:g} µm"]
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    room_mm = ax.get_position().width * figure.get_size_inches()[0] * MM_PER_INCH
+    widest = max(text_width_mm(label, style.small_pt, style) for label in labels)
+    shrunk = style.small_pt * (room_mm - 3.0) / widest
+    size = min(style.small_pt, max(style.min_pt, shrunk))
+    margin, line = size / 2, size * 1.5
+    corner = ScaledTranslation(margin / 72, (margin + line) / 72, figure.dpi_scale_trans)
     x = [left, left, left + across] if both else [left, left + across]
     y = [bottom + up, bottom, bottom] if both else [bottom, bottom]
     for colour, width in (("black", 3.2 * style.line_pt), ("white", 1.8 * style.line_pt)):
@@ -288,17 +297,17 @@ def scale_bar(
             x, y, color=colour, linewidth=width, transform=ax.transData + corner, gid="scale bar",
             solid_capstyle="butt", solid_joinstyle="miter", scalex=False, scaley=False,
         )  # fmt: skip
-    _label(ax, f"{across_um:g} µm", (left, bottom), (margin, margin + line - 2), "top", style)
+    _label(ax, labels[0], (left, bottom), (margin, margin + line - 2), "top", size)
     if both:
         offset = (margin + 3, margin + line)
-        _label(ax, f"{up_um:g} µm", (left, bottom + up / 2), offset, "center", style)
+        _label(ax, labels[1], (left, bottom + up / 2), offset, "center", size)
 
 
 def _label(
-    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], va: str, style: Style
+    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], va: str, size: float
 ) -> None:
     ax.annotate(
         text, at, offset, textcoords="offset points", va=va, ha="left", color="white",
-        fontsize=style.small_pt, annotation_clip=False,
+        fontsize=size, annotation_clip=False,
         bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 0.8},
     )  # fmt: skip

@@ -95,9 +95,9 @@ def triptych(
     below_mm = 0.0
     if difference:
         draw = partial(_draw_difference, before=result.original, after=result.dream, style=style)
-        top.append(Panel(draw, aspect_of(result.dream), "Difference"))
+        top.append(Panel(draw, aspect_of(result.dream), "Dream \N{MINUS SIGN} original"))
         if not legend:
-            below_mm = 1.0 + line_mm(style.small_pt) + line_mm(style.font_pt)
+            below_mm = 2.5 + line_mm(style.small_pt)
     if control:
         if result.control is None:
             raise ConfigError(
@@ -454,7 +454,6 @@ def _draw_difference(ax: Axes, before: np.ndarray, after: np.ndarray, style: Sty
     figure.colorbar(shown, cax=bar, orientation="horizontal", ticks=[-limit, 0, limit])
     bar.set_xticklabels([f"\N{MINUS SIGN}{limit:g}", "0", f"{limit:g}"])
     bar.tick_params(labelsize=style.small_pt, pad=1, length=1.5, width=0.7 * style.line_pt)
-    bar.set_xlabel("dream \N{MINUS SIGN} original", fontsize=style.small_pt, labelpad=1)
 
 
 def _rounded_up(value: float) -> float:

@@ -6,8 +6,10 @@ Sizes as the journals' artwork guides state them: Nature 89 / 183 mm, at most 17
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import io
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +19,9 @@ from typing import Any
 
 import matplotlib
 import matplotlib.image
-import numpy as np
 from matplotlib import font_manager, rcsetup
 from matplotlib.figure import Figure
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from medream.errors import ConfigError, OutputError, nearest
@@ -256,20 +257,18 @@ def _as_tiff(png: io.BytesIO, description: str) -> bytes:
     image.convert("RGB").save(
         tiff,
         "TIFF",
-        compression="tiff_lzw",
+        compression="tiff_adobe_deflate",  # libtiff leaves random bytes in its LZW
         dpi=image.info["dpi"],
         tiffinfo={270: description.encode("ascii", "replace").decode()},
     )
     return tiff.getvalue()
 
 
-def text_width_mm(text: str, size_pt: float, style: Style) -> float:
+def text_width_mm(text: str, size_pt: float, style: Style, weight: str = "normal") -> float:
     """Return how wide a line of text is on paper, or a little more."""
-    if not text.strip():
-        return 0.0
-    with style.context():
-        inked = float(TextPath((0, 0), text, size=size_pt).get_extents().width)
-    return (1.01 * inked + 0.1 * size_pt) * MM_PER_POINT  # letters are set on whole pixels
+    font = font_manager.FontProperties(family=style.family, size=size_pt, weight=weight)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return (1.01 * width + 0.1 * size_pt) * MM_PER_POINT  # letters are set on whole pixels
 
 
 def fit_text(text: str, width_mm: float, style: Style) -> tuple[str, float]:
@@ -283,12 +282,15 @@ def fit_text(text: str, width_mm: float, style: Style) -> tuple[str, float]:
     needed = text_width_mm(text, style.font_pt, style)
     if needed <= width_mm:
         return text, style.font_pt
-    size = np.floor(10 * style.font_pt * width_mm / needed) / 10
+    size = math.floor(10 * style.font_pt * width_mm / needed) / 10
     if size >= style.min_pt:
-        return text, float(size)
-    kept = len(text)
-    shown = text
-    while kept > 2 and text_width_mm(shown, style.min_pt, style) > width_mm:
-        kept -= 1
-        shown = text[: (kept + 1) // 2] + "…" + text[len(text) - kept // 2 :]
-    return shown, style.min_pt
+        return text, size
+
+    def shortened(kept: int) -> str:
+        return text[: (kept + 1) // 2] + "…" + text[len(text) - kept // 2 :]
+
+    def too_wide(kept: int) -> bool:
+        return text_width_mm(shortened(kept), style.min_pt, style) > width_mm
+
+    kept = bisect.bisect_left(range(len(text)), True, key=too_wide) - 1
+    return shortened(max(kept, 1)), style.min_pt
