@@ -1,20 +1,29 @@
 """A file or folder of OCT pictures -> list of `Scan`, chosen by content and not by name.
 
-To add a format: a file here with `read(path) -> list[Scan]`, and a line in `FORMATS`.
+To add a format: a file here with `read(path, only)` and `header(path)`, and a line in `FORMATS`.
+
+`read(path, only=None) -> list[Scan]` gives the B-scans in order, or those at the positions `only`,
+decoding no others where the format allows it. `header(path) -> list[Header]` gives one `Header`
+per volume and reads no pixels. Both fill in what the file says, `bscan_index` included; dataset,
+path and hash, and subject and volume where they are "unknown", are filled in here.
 """
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from medream.errors import ScanError
 from medream.files import sha256_of
 from medream.readers import arrays, raster
+from medream.readers.header import Header, chosen
 from medream.readers.names import (
     cannot_read,
+    files_in,
     is_raster,
     raster_files,
     read_head,
@@ -24,40 +33,66 @@ from medream.readers.raster import not_an_image, read_gray, read_labels
 from medream.readers.valid import valid_mask
 from medream.scan import Scan
 
-__all__ = ["FORMATS", "Format", "read_gray", "read_labels", "read_scans", "valid_mask"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Header",
+    "read_gray",
+    "read_headers",
+    "read_labels",
+    "read_scans",
+    "valid_mask",
+]
+
+
+class Read(Protocol):
+    """Read the B-scans of a file, or those at the positions `only`."""
+
+    def __call__(self, path: Path, only: Sequence[int] | None = None) -> list[Scan]: ...
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: how its first 512 bytes look, and how it is read.
+    """A file format: how it is recognised, and how it is read.
 
-    `read` is None for a format that is recognised and refused.
+    `sniff(path, head)` gets the first 1024 bytes, unzipped when the file is gzipped; the path is
+    for the few formats whose bytes carry no mark. `read` and `header` are None for a format
+    that is recognised and refused.
     """
 
     name: str
-    sniff: Callable[[bytes], bool]
-    read: Callable[[Path], list[Scan]] | None = None
+    sniff: Callable[[Path, bytes], bool]
+    read: Read | None = None
+    header: Callable[[Path], list[Header]] | None = None
 
 
-def _is_nifti(head: bytes) -> bool:
+def _is_nifti(path: Path, head: bytes) -> bool:
     return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] == b"n+2\0"
 
 
+def _starts(*marks: bytes) -> Callable[[Path, bytes], bool]:
+    return lambda path, head: head.startswith(marks)
+
+
+_HEAD = 1024  # bytes that are looked at
+
+PICTURES = Format("picture", lambda path, head: is_raster(head), raster.read, raster.header)
+
 FORMATS = (
-    Format("raster image", is_raster, raster.read),
-    Format("NumPy file", arrays.is_numpy, arrays.read),
-    Format("DICOM", lambda head: head[128:132] == b"DICM"),
+    PICTURES,
+    Format("NumPy file", lambda path, head: arrays.is_numpy(head), arrays.read, arrays.header),
+    Format("DICOM", lambda path, head: head[128:132] == b"DICM"),
     Format("NIfTI", _is_nifti),
-    Format("Heidelberg .vol", lambda head: head.startswith(b"HSF-OCT-")),
-    Format("Heidelberg .e2e", lambda head: head.startswith(b"CMDb")),
-    Format("Topcon .fda", lambda head: head.startswith(b"FOCT")),
-    Format("MetaImage", lambda head: head.startswith((b"ObjectType", b"NDims"))),
-    Format("MATLAB", lambda head: head.startswith(b"MATLAB 5.0")),
-    Format("HDF5 (MATLAB 7.3)", lambda head: head.startswith(b"\x89HDF\r\n\x1a\n")),
+    Format("Heidelberg .vol", _starts(b"HSF-OCT-")),
+    Format("Heidelberg .e2e", _starts(b"CMDb")),
+    Format("Topcon .fda", _starts(b"FOCT")),
+    Format("MetaImage", _starts(b"ObjectType", b"NDims")),
+    Format("MATLAB", _starts(b"MATLAB 5.0")),
+    Format("HDF5 (MATLAB 7.3)", _starts(b"\x89HDF\r\n\x1a\n")),
 )
 
 
-def read_scans(path: str | Path) -> list[Scan]:
+def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan]:
     """Read every B-scan of a file, or of a folder's pictures in natural order as one volume.
 
     Reads PNG, JPEG, TIFF, BMP, .npy and .npz; the format is told from the content.
@@ -65,12 +100,16 @@ def read_scans(path: str | Path) -> list[Scan]:
     Parameters
     ----------
     path : path of a file or folder
+    only : sequence of int, optional
+        Positions of the B-scans to read, from 0 over the whole file or folder; others are not
+        decoded where the format allows it.
 
     Returns
     -------
     list of Scan
-        In order of acquisition, with `valid`, the file and its hash filled in. A subject is
-        named when the path names one (`subject01_...`), otherwise it is the volume's name.
+        In order of acquisition (or of `only`), with `valid`, the file and its hash filled in. A
+        subject is named when the file or path names one (`subject01_...`), otherwise it is the
+        volume's name.
 
     Raises
     ------
@@ -87,58 +126,166 @@ def read_scans(path: str | Path) -> list[Scan]:
     (5, (40, 60), 'patient3', 4)
     """
     path = Path(path)
-    try:
-        is_folder = path.is_dir()
-    except (OSError, ValueError) as error:
-        raise cannot_read(path, error) from error
-    files = raster_files(path) if is_folder else [path]
-    if not files:
-        inside = any(raster_files(path, recursive=True))
-        raise ScanError(
-            f"{path} holds no PNG, JPEG, TIFF or BMP of its own; expected the B-scans of a volume."
-            + (" Give one of its folders, or open it with open_dataset." if inside else "")
-        )
-    scans: list[Scan] = []
-    # A link or "." has no telling name of its own.
-    named = path if path.name not in ("", "..") else path.resolve()
-    volume = named.name if is_folder else named.stem
-    for file in files:
-        subject = subject_in(Path(volume) / file.name) or volume
-        digest = None
-        for scan in _read_file(file):
-            digest = digest or sha256_of(file)
-            origin = replace(
+    units = _units(path)
+    if only is None:
+        return [scan for unit in units for scan in unit.read()]
+    if len(units) == 1 and len(units[0].files) == 1:
+        return units[0].read_file(units[0].files[0], 0, only)
+    places = [place for unit in units for place in unit.places()]
+    return [
+        scan
+        for unit, file, first, k in (places[p] for p in chosen(only, len(places), path))
+        for scan in unit.read_file(file, first, [k])
+    ]
+
+
+def read_headers(path: str | Path) -> list[Header]:
+    """Tell what a file or folder holds, one `Header` per volume, without reading pixels.
+
+    Parameters and errors are those of `read_scans`.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, medream.readers as readers
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/patient3_volume.npy", np.zeros((5, 40, 60), "uint8"))
+    ...     (header,) = readers.read_headers(f"{folder}/patient3_volume.npy")
+    >>> header.format, header.bscans, header.size, header.spacing_mm
+    ('NumPy file', 5, (40, 60), None)
+    """
+    return [header for unit in _units(Path(path)) for header in unit.headers()]
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What belongs together: one file, or the pictures of a folder in order."""
+
+    format: Format
+    path: Path  # names the volume
+    files: tuple[Path, ...]
+
+    def read(self) -> list[Scan]:
+        scans: list[Scan] = []
+        for file in self.files:
+            scans += self.read_file(file, len(scans))
+        return scans
+
+    def read_file(self, file: Path, first: int, only: Sequence[int] | None = None) -> list[Scan]:
+        """Read a file whose first B-scan is number `first`, and fill in where it comes from."""
+        assert self.format.read is not None
+        scans = self.format.read(file, only)
+        digest = sha256_of(file) if only is None else None
+        named = _named(self.path)
+        filled = []
+        for scan in scans:
+            subject, volume = self._names(file, scan.source.subject_id, scan.source.volume_id)
+            source = replace(
                 scan.source,
                 dataset=named.parent.name or scan.source.dataset,
                 subject_id=subject,
                 volume_id=volume,
-                bscan_index=len(scans),
+                bscan_index=first + scan.source.bscan_index,
                 path=str(file),
                 sha256=digest,
             )
-            scans.append(replace(scan, source=origin))
-    return scans
+            filled.append(replace(scan, source=source))
+        return filled
+
+    def headers(self) -> list[Header]:
+        """Return one header per volume; pictures of one size count together."""
+        volumes: dict[Header, int] = {}
+        for file, found in self._found():
+            subject, volume = self._names(file, found.subject_id, found.volume_id)
+            key = replace(
+                found, bscans=0, subject_id=subject, volume_id=volume, path=str(self.path)
+            )
+            volumes[key] = volumes.get(key, 0) + found.bscans
+        return [replace(key, bscans=bscans) for key, bscans in volumes.items()]
+
+    def places(self) -> Iterator[tuple[_Unit, Path, int, int]]:
+        """Yield for each B-scan its unit, its file, the number of that file's first B-scan, and
+        its position in the file."""
+        first = before = 0
+        last = None
+        for file, found in self._found():
+            if file != last:
+                first, before, last = first + before, 0, file
+            for k in range(before, before + found.bscans):
+                yield self, file, first, k
+            before += found.bscans
+
+    def _found(self) -> Iterator[tuple[Path, Header]]:
+        assert self.format.header is not None
+        for file in self.files:
+            for header in self.format.header(file):
+                yield file, header
+
+    def _names(self, file: Path, subject: str, volume: str) -> tuple[str, str]:
+        named = _named(self.path)
+        name = named.name if named.is_dir() else _stem(named)
+        if subject == "unknown":
+            subject = subject_in(Path(name) / file.name) or name
+        return subject, name if volume == "unknown" else volume
 
 
-def _read_file(path: Path) -> list[Scan]:
-    head = read_head(path)
+def _named(path: Path) -> Path:
+    # A link or "." has no telling name of its own.
+    return path if path.name not in ("", "..") else path.resolve()
+
+
+def _stem(path: Path) -> str:
+    return path.stem.removesuffix(".nii")
+
+
+def _units(path: Path) -> list[_Unit]:
+    """Return what there is to read at a path: the file, or what a folder holds."""
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error) from error
+    if not is_folder:
+        return [_Unit(_format_of(path), path, (path,))]
+    pictures = raster_files(path)
+    if pictures:
+        return [_Unit(PICTURES, path, tuple(pictures))]
+    units = [
+        _Unit(known, file, (file,))
+        for file in files_in(path)
+        if (known := _recognise(file)) and known.read
+    ]
+    if not units:
+        inside = any(raster_files(path, recursive=True))
+        raise ScanError(
+            f"{path} holds no scans of its own; expected the B-scans of a volume as PNG, JPEG, "
+            "TIFF or BMP, or volumes in another format."
+            + (" Give one of its folders, or open it with open_dataset." if inside else "")
+        )
+    return units
+
+
+def _recognise(path: Path) -> Format | None:
+    head = read_head(path, _HEAD)
     if head.startswith(b"\x1f\x8b"):
         head = _unzipped_head(path)
-    for known in FORMATS:
-        if known.sniff(head):
-            if known.read is None:
-                raise ScanError(
-                    f"{path} is a {known.name} file, which is not read yet. Export the B-scans as "
-                    "PNG or TIFF, or save them as .npz."
-                )
-            return known.read(path)
-    names = ", ".join(known.name for known in FORMATS if known.read)
-    raise not_an_image(path, head, f"a {names} (PNG, JPEG, TIFF, BMP, .npy or .npz)")
+    return next((known for known in FORMATS if known.sniff(path, head)), None)
+
+
+def _format_of(path: Path) -> Format:
+    known = _recognise(path)
+    if known is None:
+        names = ", ".join(known.name for known in FORMATS if known.read)
+        raise not_an_image(path, read_head(path), f"one of: {names}")
+    if known.read is None:
+        raise ScanError(
+            f"{path} is a {known.name} file, which is not read yet. Export the B-scans as PNG or TIFF, "
+            "or save them as .npz."
+        )
+    return known
 
 
 def _unzipped_head(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
-            return file.read(512)
-    except (OSError, EOFError) as error:
+            return file.read(_HEAD)
+    except (OSError, EOFError, zlib.error) as error:
         raise ScanError(f"{path} is a damaged gzip file ({error}). Copy the file again.") from error

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from medream.errors import ScanError
+from medream.readers.header import Header, chosen
 from medream.readers.names import cannot_read
 from medream.readers.valid import valid_mask
-from medream.scan import Scan
+from medream.scan import Scan, Source
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _KEYS = ("image", "original")
@@ -21,15 +24,10 @@ def is_numpy(head: bytes) -> bool:
     return head.startswith((_NPY, _ZIP))
 
 
-def read(path: Path) -> list[Scan]:
+def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
     """Read an array (depth, width) as one scan, (bscan, depth, width) as a volume."""
     content = _load(path)
-    key = next((k for k in _KEYS if k in content), None)
-    if key is None:
-        raise ScanError(
-            f"{path} holds {', '.join(sorted(content)) or 'nothing'}; expected an array named "
-            "'image' or 'original' of shape (depth, width) or (bscan, depth, width)."
-        )
+    key = _image_key(content, path)
     images = _as_volume(_scaled(content[key], path), path, key)
     masks = _matching(content, "mask", np.uint8, images, path)
     valids = _matching(content, "valid", np.bool_, images, path)
@@ -42,13 +40,62 @@ def read(path: Path) -> list[Scan]:
         common["spacing_mm"] = _spacing(content["spacing_mm"], path)
     return [
         Scan(
-            image,
+            images[k],
             mask=None if masks is None else masks[k],
-            valid=valid_mask(image) if valids is None else valids[k],
+            valid=valid_mask(images[k]) if valids is None else valids[k],
+            source=Source(bscan_index=k),
             **common,
         )
-        for k, image in enumerate(images)
+        for k in chosen(only, len(images), path)
     ]
+
+
+def header(path: Path) -> list[Header]:
+    """Tell shape and spacing from the headers of the arrays."""
+    try:
+        found = _shapes(path)
+    except PermissionError as error:
+        raise cannot_read(path, error) from error
+    except Exception as error:  # see _load
+        raise _damaged(path, error) from error
+    key = _image_key(found, path)
+    bscans, depth, width = _volume_shape(found[key], path, key)
+    spacing = None
+    if "spacing_mm" in found:
+        with np.load(path, allow_pickle=False) as content:
+            spacing = _spacing(content["spacing_mm"], path)
+    return [Header("NumPy file", bscans, (depth, width), spacing_mm=spacing)]
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays in a file; of an .npz only their first bytes are unpacked."""
+    with open(path, "rb") as file:
+        if file.read(len(_NPY)) == _NPY:
+            file.seek(0)
+            return {"image": _shape(file)}
+        with zipfile.ZipFile(file) as archive:
+            found = {}
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    found[name.removesuffix(".npy")] = _shape(member)
+            return found
+
+
+def _shape(file: IO[bytes]) -> tuple[int, ...]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)[0]
+    return np.lib.format.read_array_header_2_0(file)[0]
+
+
+def _image_key(content: Mapping[str, object], path: Path) -> str:
+    key = next((k for k in _KEYS if k in content), None)
+    if key is None:
+        raise ScanError(
+            f"{path} holds {', '.join(sorted(content)) or 'nothing'}; expected an array named "
+            "'image' or 'original' of shape (depth, width) or (bscan, depth, width)."
+        )
+    return key
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -61,10 +108,14 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     except PermissionError as error:
         raise cannot_read(path, error) from error
     except Exception as error:  # zip, header and pickle parsers raise whatever they trip over
-        raise ScanError(
-            f"{path} is no complete NumPy file of numbers ({str(error) or type(error).__name__}); "
-            "expected .npy or .npz as np.save and np.savez_compressed write them, without objects."
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ScanError:
+    return ScanError(
+        f"{path} is no complete NumPy file of numbers ({str(error) or type(error).__name__}); "
+        "expected .npy or .npz as np.save and np.savez_compressed write them, without objects."
+    )
 
 
 def _scaled(array: np.ndarray, path: Path) -> np.ndarray:
@@ -85,15 +136,19 @@ def _scaled(array: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _as_volume(array: np.ndarray, path: Path, key: str) -> np.ndarray:
-    if array.ndim >= 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    colour = array.ndim == 3 and array.shape[-1] in (3, 4)
-    if array.ndim not in (2, 3) or array.size == 0 or colour:
+    return array.reshape(_volume_shape(array.shape, path, key))
+
+
+def _volume_shape(shape: tuple[int, ...], path: Path, key: str) -> tuple[int, int, int]:
+    grey = shape[:-1] if len(shape) >= 3 and shape[-1] == 1 else shape
+    colour = len(grey) == 3 and grey[-1] in (3, 4)
+    if len(grey) not in (2, 3) or 0 in grey or colour:
         raise ScanError(
-            f"{path}: {key} has shape {array.shape}; expected (depth, width) or "
+            f"{path}: {key} has shape {shape}; expected (depth, width) or "
             "(bscan, depth, width), grey and not empty."
         )
-    return array[None] if array.ndim == 2 else array
+    bscans, depth, width = (1, *grey)[-3:]
+    return bscans, depth, width
 
 
 def _matching(

@@ -97,7 +97,18 @@ def raster_files(folder: Path, recursive: bool = False) -> list[Path]:
     ScanError
         When the folder cannot be listed.
     """
-    found = [file for file in _walk(Path(folder), recursive, set()) if _counts_as_raster(file)]
+    return [file for file in files_in(folder, recursive) if _counts_as_raster(file)]
+
+
+def files_in(folder: Path, recursive: bool = False) -> list[Path]:
+    """Return all files of a folder in natural order, as `raster_files` does.
+
+    Raises
+    ------
+    ScanError
+        When the folder cannot be listed.
+    """
+    found = _walk(Path(folder), recursive, set())
     return sorted(found, key=lambda file: [natural_key(part) for part in file.parts])
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from medream.errors import ScanError
+from medream.readers.header import Header, chosen
 from medream.readers.names import cannot_read, is_raster, read_head
 from medream.readers.valid import valid_mask
-from medream.scan import Scan
+from medream.scan import Scan, Source
 
 ClassMap = Mapping[str, int | Sequence[int]]
 """Name of a class and its grey value or its (red, green, blue) in the mask files."""
@@ -25,10 +26,31 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 T = TypeVar("T")
 
 
-def read(path: Path) -> list[Scan]:
+def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
     """Read the pages of a raster file, each as one scan."""
-    pages = _with_image(path, lambda image: [_gray(page, path) for page in _pages(image)])
-    return [Scan(page, valid=valid_mask(page)) for page in pages]
+
+    def pages(image: Image.Image) -> list[Scan]:
+        scans = []
+        for k in chosen(only, _page_count(image), path):
+            image.seek(k)
+            gray = _gray(image, path)
+            scans.append(Scan(gray, valid=valid_mask(gray), source=Source(bscan_index=k)))
+        return scans
+
+    return _with_image(path, pages)
+
+
+def header(path: Path) -> list[Header]:
+    """Tell the sizes of the pages. Dots per inch are no measurement, so spacing stays unknown."""
+
+    def sizes(image: Image.Image) -> list[Header]:
+        found: dict[tuple[int, int], int] = {}
+        for k in range(_page_count(image)):
+            image.seek(k)
+            found[image.size] = found.get(image.size, 0) + 1
+        return [Header("picture", n, (depth, width)) for (width, depth), n in found.items()]
+
+    return _with_image(path, sizes)
 
 
 def read_gray(path: str | Path) -> np.ndarray:
@@ -144,16 +166,14 @@ def not_an_image(path: Path, head: bytes, expected: str = "a PNG, JPEG, TIFF or 
     return ScanError(f"{path} {found}; expected {expected}. Copy or export the file again.")
 
 
-def _pages(image: Image.Image) -> Iterator[Image.Image]:
-    if image.format == "TIFF":
-        yield from ImageSequence.Iterator(image)
-    else:
-        yield image
+def _page_count(image: Image.Image) -> int:
+    # The second picture of an MPO is the other eye of a stereo camera, or a thumbnail.
+    return getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
 
 
 def _require_one_page(image: Image.Image, path: Path) -> None:
-    pages = getattr(image, "n_frames", 1)
-    if image.format == "TIFF" and pages > 1:
+    pages = _page_count(image)
+    if pages > 1:
         raise ScanError(
             f"{path} has {pages} pages; expected one B-scan in a file here. Read it as a volume "
             "with read_scans, or save each page as a file of its own."
