@@ -40,12 +40,10 @@ def pdf_streams(data):
 
 @pytest.mark.parametrize("suffix", [".pdf", ".svg", ".png", ".tiff", ".tif"])
 def test_same_figure_same_bytes(tmp_path, suffix):
-    first = figures.save_figure(draw(), tmp_path / f"a{suffix}").read_bytes()
-    second = figures.save_figure(draw(), tmp_path / f"b{suffix}").read_bytes()
-    assert first == second
-    again = draw()
-    figures.save_figure(again, tmp_path / "c.png")
-    assert figures.save_figure(again, tmp_path / f"c{suffix}").read_bytes() == first
+    first = figures.save_figure(draw("slide"), tmp_path / f"a{suffix}").read_bytes()
+    again = draw("slide")
+    figures.save_figure(again, tmp_path / "b.svg")
+    assert figures.save_figure(again, tmp_path / f"b{suffix}").read_bytes() == first
 
 
 @pytest.mark.parametrize("style", figures.STYLES)
@@ -78,7 +76,7 @@ def test_png_has_the_journals_size_and_resolution(tmp_path):
 
 
 def test_settings_are_in_the_metadata(tmp_path):
-    drawn = draw()
+    drawn = draw("slide")
     picture = Image.open(figures.save_figure(drawn, tmp_path / "a.png"))
     assert "dec1_conv2 µ; DreamConfig(steps=10)" in picture.info["Description"]
     assert "DreamConfig(steps=10)" in (figures.save_figure(drawn, tmp_path / "a.svg")).read_text()
