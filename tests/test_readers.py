@@ -422,7 +422,7 @@ def test_wrong_paths(tmp_path):
     with pytest.raises(ScanError, match="null"):
         read_scans("a\0b")
     (tmp_path / "inner").mkdir()
-    with pytest.raises(ScanError, match="no PNG"):
+    with pytest.raises(ScanError, match="no scans"):
         read_scans(tmp_path / "inner")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     with pytest.raises(ScanError, match=r"loop\.png"):

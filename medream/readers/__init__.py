@@ -277,8 +277,8 @@ def _format_of(path: Path) -> Format:
         raise not_an_image(path, read_head(path), f"one of: {names}")
     if known.read is None:
         raise ScanError(
-            f"{path} is a {known.name} file, which is not read yet. Export the B-scans as PNG or TIFF, "
-            "or save them as .npz."
+            f"{path} is a {known.name} file, which is not read yet. Export the B-scans as PNG or "
+            "TIFF, or save them as .npz."
         )
     return known
 
