@@ -341,6 +341,18 @@ def test_nested_models_are_reached_by_the_inner_name(unet):
     np.testing.assert_allclose(nested.dream, plain.dream, atol=1e-5)
 
 
+def test_a_residual_network_with_strided_shortcuts_dreams():
+    """TensorFlow 2.21's kernel gradient of a strided 1 x 1 convolution corrupts its memory on a
+    CPU; a dream needs only the image's gradient and must never run the other."""
+    image = keras.Input((None, None, 1))
+    x = L.Conv2D(8, 3, padding="same", activation="relu")(image)
+    shortcut = L.Conv2D(8, 1, strides=2, name="shortcut")(x)
+    main = L.Conv2D(8, 3, strides=2, padding="same", activation="relu")(x)
+    model = keras.Model(image, L.Add(name="added")([shortcut, main]))
+    result = dream(model, noise(48, 96), "added", steps=60, octaves=None, control=False)
+    assert result.history[-1] > result.history[0]
+
+
 def test_a_shared_layer_is_reached_at_each_of_its_calls():
     image = keras.Input((None, None, 1))
     shared = L.Conv2D(1, 3, padding="same", name="shared")

@@ -21,12 +21,19 @@ def measured_field(model: keras.Model, size: int = 96) -> tuple[int, int]:
     images = tf.constant(np.random.default_rng(0).random((24, size, size, 1), np.float32))
     rows, columns = model(images).shape[1:3]
     extents = []
-    for offset in range(4):
-        at = rows // 2 + offset, columns // 2 + offset
-        with tf.GradientTape() as tape:
+
+    # Compiled: in eager mode TensorFlow 2.21 also computes the gradient of the kernels, and that
+    # of a strided 1 x 1 convolution corrupts its memory on a CPU.
+    @tf.function
+    def reaching(row, column):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            here = tf.reduce_sum(model(images)[:, at[0], at[1]])
-        reached = np.abs(tape.gradient(here, images).numpy()[..., 0]).max(0) > 0
+            here = tf.reduce_sum(model(images)[:, row, column])
+        return tape.gradient(here, images)
+
+    for offset in range(4):
+        gradient = reaching(tf.constant(rows // 2 + offset), tf.constant(columns // 2 + offset))
+        reached = np.abs(gradient.numpy()[..., 0]).max(0) > 0
         extents.append([np.ptp(np.flatnonzero(reached.any(axis))) + 1 for axis in (1, 0)])
     return tuple(int(extent) for extent in np.max(extents, axis=0))
 

@@ -37,6 +37,7 @@ def made(shape=(6, 9), full=True) -> DreamResult:
         control_seed=2 if full else None,
         reference=mask if full else None,
         predictions={"original": mask, "dream": 1 - mask} if full else {},
+        model="runs/unet3" if full else None,
     )
 
 
@@ -52,7 +53,7 @@ def test_equality_sees_every_field():
     for change in (
         {"dream": result.original}, {"enhanced": None}, {"history": result.history[:-1]},
         {"objective": "other"}, {"config": DreamConfig()}, {"spacing_mm": None},
-        {"valid": ~result.valid}, {"predictions": {}}, {"control_seed": 3},
+        {"valid": ~result.valid}, {"predictions": {}}, {"control_seed": 3}, {"model": None},
     ):  # fmt: skip
         assert dataclasses.replace(result, **change) != result
 
@@ -84,7 +85,8 @@ def test_the_record_is_the_callers_or_one_made_here(tmp_path):
     assert read_record(made().save(tmp_path / "a", given_record)).settings == {"layer": ["mid"]}
     record = read_record(made().save(tmp_path / "b"))
     assert (record.command, record.seed) == ("dream", 0)
-    assert record.settings["config"]["steps"] == 3
+    assert record.settings["dream"]["steps"] == 3
+    assert record.settings["objective"] == {"kind": "layer", "layer": "mid"}
 
 
 def test_an_earlier_dream_is_replaced_and_nothing_else_is(tmp_path):
