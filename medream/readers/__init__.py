@@ -19,7 +19,16 @@ from typing import Protocol
 
 from medream.errors import ScanError
 from medream.files import sha256_of
-from medream.readers import arrays, raster
+from medream.readers import (
+    arrays,
+    bioptigen,
+    cirrus,
+    e2e,
+    heidelberg,
+    heyex_xml,
+    raster,
+    topcon,
+)
 from medream.readers.header import Header, chosen
 from medream.readers.names import (
     cannot_read,
@@ -83,12 +92,15 @@ FORMATS = (
     Format("NumPy file", lambda path, head: arrays.is_numpy(head), arrays.read, arrays.header),
     Format("DICOM", lambda path, head: head[128:132] == b"DICM"),
     Format("NIfTI", _is_nifti),
-    Format("Heidelberg .vol", _starts(b"HSF-OCT-")),
-    Format("Heidelberg .e2e", _starts(b"CMDb")),
-    Format("Topcon .fda", _starts(b"FOCT")),
+    Format(heidelberg.NAME, heidelberg.sniff, heidelberg.read, heidelberg.header),
+    Format(e2e.NAME, e2e.sniff, e2e.read, e2e.header),
+    Format(heyex_xml.NAME, heyex_xml.sniff, heyex_xml.read, heyex_xml.header),
+    Format(topcon.NAME, topcon.sniff, topcon.read, topcon.header),
+    Format(bioptigen.NAME, bioptigen.sniff, bioptigen.read, bioptigen.header),
     Format("MetaImage", _starts(b"ObjectType", b"NDims")),
     Format("MATLAB", _starts(b"MATLAB 5.0")),
     Format("HDF5 (MATLAB 7.3)", _starts(b"\x89HDF\r\n\x1a\n")),
+    Format(cirrus.NAME, cirrus.sniff, cirrus.read, cirrus.header),  # told by name: after the rest
 )
 
 

@@ -4,11 +4,11 @@ A pseudonym is a keyed hash (BLAKE2b) of the identifier. The same person gets th
 every file that carries the same identifier, so that splits by subject hold; names, dates and
 UIDs themselves go no further than the reader.
 
-What this protects: outputs, logs and figures name nobody, and nobody can compute the identifier from
-the pseudonym. What it does not: without a secret of your own the key is known to everybody, so
-somebody who has a list of possible patient numbers can hash them all and compare. Set the
-environment variable MEDREAM_SALT to a secret of your study against that, and keep it the same for all
-of the study's files. File and folder names are kept as they are: rename files that carry names.
+What this protects: outputs, logs and figures name nobody, and nobody can compute the identifier
+from the pseudonym. What it does not: without a secret of your own the key is known to everybody,
+so somebody who has a list of possible patient numbers can hash them all and compare. Set the
+environment variable MEDREAM_SALT to a secret of your study against that, and keep it the same for
+all of the study's files. Names of files and folders are kept as they are.
 """
 
 from __future__ import annotations
