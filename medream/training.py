@@ -69,7 +69,7 @@ class TrainConfig:
 
     epochs: int = 40
     batch_size: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     loss: str = "dice_ce"
     image_size: tuple[int, int] = (256, 256)
     augment: bool = True

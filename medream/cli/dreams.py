@@ -9,7 +9,7 @@ import typer
 
 from medream.cli import app
 from medream.cli.models import ModelRef
-from medream.cli.options import Out, Quiet, Seed, absolute, begin, done
+from medream.cli.options import Out, Quiet, Seed, absolute, begin, done, load_tensorflow
 
 Reference = Annotated[Path | None, typer.Option("--reference", help="The expert's mask of the scan.")]
 
@@ -41,6 +41,7 @@ def dream(
     Example: medream dream runs/mine/unet3 scan.png --layer dec1_conv2 --out out/dream
     """
     begin(quiet)
+    load_tensorflow()
     from medream.dream.objectives import as_objective
 
     settings = {

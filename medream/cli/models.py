@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from medream.cli import app
-from medream.cli.options import Json, Out, Quiet, Seed, absolute, begin, done
+from medream.cli.options import Json, Out, Quiet, Seed, absolute, begin, done, load_tensorflow
 
 ModelRef = Annotated[str, typer.Argument(help="A model folder, a .keras or .h5 file, or keras:NAME.")]
 Dataset = Annotated[Path, typer.Argument(help="The data set's folder.")]
@@ -27,7 +27,7 @@ def train(
         int | None, typer.Option(min=1, help="Filters at full resolution. [default: 16]")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 4,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, at the start.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam, at the start.")] = 2e-3,
     loss: Annotated[Literal["dice_ce", "dice", "ce"], typer.Option(help="What is minimised.")] = "dice_ce",
     image_size: Annotated[
         tuple[int, int], typer.Option(help="Depth and width of the training patches, in pixels.")
@@ -51,6 +51,7 @@ def train(
     medream train my_scans --levels 2 --levels 3 --levels 4 --out runs/mine
     """
     begin(quiet)
+    load_tensorflow()
     settings = {
         "dataset": absolute(dataset),
         "levels": levels,
@@ -138,6 +139,7 @@ def evaluate(
     medream evaluate runs/mine/unet3 my_scans --split test --out out/evaluation
     """
     begin(quiet)
+    load_tensorflow()
     settings = {"model": absolute(model), "dataset": absolute(dataset), "split": split}
     run_evaluate(settings, out)
     if as_json:
@@ -215,6 +217,7 @@ def segment(
     Example: medream segment scan.png --model runs/mine/unet3 --out out/segmentation
     """
     begin(quiet)
+    load_tensorflow()
     settings = {"path": absolute(path), "model": absolute(model), "format": format}
     done(run_segment(settings, out))
 
@@ -270,6 +273,7 @@ def layers(
     import json
     from dataclasses import asdict
 
+    load_tensorflow()
     from medream.dream import describe_layers
     from medream.store import info_of, load_model
 

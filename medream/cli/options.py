@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,22 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no log
 def begin(quiet: bool) -> None:
     """Set how progress is shown for this command."""
     progress.set_mode("quiet" if quiet else "lines")
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without what its C++ parts print on stderr while they start."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def done(path: Path) -> None:

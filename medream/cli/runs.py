@@ -12,7 +12,7 @@ from medream.cli import app
 from medream.cli.data import run_phantom
 from medream.cli.dreams import run_dream
 from medream.cli.models import run_evaluate, run_segment, run_train
-from medream.cli.options import Out, Quiet, Seed, begin, done
+from medream.cli.options import Out, Quiet, Seed, begin, done, load_tensorflow
 
 
 @app.command()
@@ -26,6 +26,7 @@ def demo(
     Example: medream demo --out out/demo
     """
     begin(quiet)
+    load_tensorflow()
     done(run_demo({"seed": seed}, out))
 
 
@@ -60,6 +61,7 @@ def rerun(
     from medream.record import read_record
 
     begin(quiet)
+    load_tensorflow()
     run = read_record(record)
     if run.command not in RUNNERS:
         raise OutputError(f"{record} records {run.command!r}, which cannot be repeated from the command line.")

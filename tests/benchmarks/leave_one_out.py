@@ -1,6 +1,6 @@
 """Held-out scores of 2, 3 and 4 levels on real scans, each subject left out once.
 
-    python tests/benchmarks/leave_one_out.py DATASET OUT [--epochs 12] [--base-filters 8]
+    python tests/benchmarks/leave_one_out.py DATASET OUT [--epochs 10] [--base-filters 8]
 
 The subject whose lesion load is the median of the remaining ones chooses the epoch. Interrupted, it goes on
 at the next network. Writes scores.csv (one row per scan) and prints the table.
@@ -20,7 +20,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("dataset")
 parser.add_argument("out", type=Path)
 parser.add_argument("--levels", type=int, nargs="+", default=[2, 3, 4])
-parser.add_argument("--epochs", type=int, default=12)
+parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--base-filters", type=int, default=8)
 options = parser.parse_args()
 

@@ -1,0 +1,5 @@
+"""Run the command line as `python -m medream.cli`."""
+
+from medream.cli import main
+
+main()

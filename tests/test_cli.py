@@ -1,0 +1,209 @@
+"""The command line as a user runs it: the main job, and every kind of bad input."""
+
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import medream as md
+from medream.cli import main
+from medream.phantom import save_phantom
+
+TRAIN = ("--epochs", "1", "--base-filters", "2", "--image-size", "32", "32", "--batch-size", "2")
+
+
+def run(*arguments, code=0, listed=False):
+    """Run a command as the shell would, in this process to spare TensorFlow's start; return its output."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as left,
+    ):
+        patch.setattr(sys, "argv", ["medream", *map(str, arguments)])
+        patch.setenv("COLUMNS", "200")
+        main()
+        sys.exit(0)
+    assert (left.value.code or 0) == code, out.getvalue() + err.getvalue()
+    if code == 1 and not listed:
+        # One paragraph; warnings may stand before it.
+        assert err.getvalue().strip().splitlines()[-1].startswith("Error: "), err.getvalue()
+    return err.getvalue() if code == 1 and not listed else out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantom")
+    save_phantom(md.phantom_scans(12, seed=3, size=(48, 64)), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    printed = run("train", data, "--levels", 1, "--levels", 2, *TRAIN, "--out", out)
+    assert printed.splitlines()[-1] == str(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def scan(data):
+    return sorted((data / "test" / "Image").iterdir())[0]
+
+
+def dream(trained, scan, out, *more, code=0):
+    return run("dream", trained / "unet2", scan, "--layer", "dec1_conv2", "--steps", 3, "--octave-steps", 2,
+               *more, "--out", out, code=code)  # fmt: skip
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name != "run.json"}
+
+
+def test_training_makes_one_folder_per_level(trained):
+    assert sorted(p.name for p in trained.iterdir()) == ["run.json", "unet1", "unet2"]
+    assert md.load_model(trained / "unet2").name == "unet2"
+
+
+def test_check_and_show(data, tmp_path):
+    assert "0 errors" in run("data", "check", data)
+    shutil.copytree(data, tmp_path / "leak")
+    copied = tmp_path / "leak"
+    one = sorted((copied / "test" / "Image").iterdir())[0]
+    for part in ("Image", "GT"):
+        shutil.copy(copied / "test" / part / one.name, copied / "train" / part / one.name)
+    assert one.name in run("data", "check", copied, "--json", code=1, listed=True)
+    assert "phantom" in run("data", "show", data)
+
+
+def test_evaluation_agrees_with_masks_counted_by_hand(trained, data, tmp_path):
+    out = tmp_path / "evaluation"
+    printed = run("evaluate", trained / "unet2", data, "--split", "test", "--json", "--out", out)
+    pooled = json.loads(printed)["pooled"][0]
+    tp = fp = fn = 0
+    for scan in md.open_dataset(data, split="test"):
+        predicted = np.array(Image.open(out / "predictions" / f"{scan.source.name}.png")) > 0
+        valid = np.ones(scan.shape, bool) if scan.valid is None else scan.valid
+        reference = scan.mask > 0
+        tp += int((reference & predicted & valid).sum())
+        fp += int((~reference & predicted & valid).sum())
+        fn += int((reference & ~predicted & valid).sum())
+    assert (pooled["tp"], pooled["fp"], pooled["fn"]) == (tp, fp, fn)
+    assert len(pd.read_csv(out / "metrics.csv")) == len(list((out / "overlays").iterdir()))
+    assert (out / "run.json").exists()
+
+
+def test_segmentation_of_one_scan(trained, scan, tmp_path):
+    run("segment", scan, "--model", trained / "unet2", "--format", "npz", "--out", tmp_path / "seg")
+    (mask,) = (tmp_path / "seg" / "predictions").iterdir()
+    assert np.array(Image.open(mask)).shape == (48, 64)
+    (stored,) = (tmp_path / "seg").glob("*.npz")
+    assert np.load(stored)["probability"].dtype == np.float32
+
+
+def test_layers_as_table_json_and_drawing(trained, tmp_path):
+    assert "dec1_conv2" in run("layers", trained / "unet2")
+    rows = {row["name"]: row for row in json.loads(run("layers", trained / "unet2", "--json"))}
+    assert rows["mid_conv2"]["stride"] == [4.0, 4.0]
+    assert rows["enc1_conv2"]["receptive_field"] == [5, 5]
+    printed = run("layers", trained / "unet2", "--diagram", tmp_path / "net.svg")
+    assert printed.splitlines()[-1] == str(tmp_path / "net.svg")
+    assert "<svg" in (tmp_path / "net.svg").read_text()
+
+
+def test_a_dream_repeats_to_the_byte(trained, scan, tmp_path):
+    printed = dream(trained, scan, tmp_path / "dream")
+    assert printed.splitlines()[-1] == str(tmp_path / "dream")
+    run("rerun", tmp_path / "dream" / "run.json", "--out", tmp_path / "again")
+    assert contents(tmp_path / "dream") == contents(tmp_path / "again")
+    result = md.load_result(tmp_path / "dream")
+    assert result.predictions.keys() == {"original", "dream", "enhanced"}
+    assert result.control is not None
+
+
+def test_a_dream_from_python_repeats_to_the_byte(trained, scan, tmp_path):
+    model = md.load_model(trained / "unet2")
+    image = md.read_scans(scan)[0].image
+    md.dream(model, image, {"dec1_conv2": 1.0, "mid_conv2": 0.5}, steps=3, octaves=None).save(tmp_path / "one")
+    run("rerun", tmp_path / "one" / "run.json", "--out", tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_training_repeats_to_the_weight(trained, tmp_path):
+    run("rerun", trained / "unet2" / "run.json", "--out", tmp_path / "again")
+    first, again = (md.load_model(f / "unet2").get_weights() for f in (trained, tmp_path / "again"))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
+def test_figures_from_a_saved_dream(trained, scan, tmp_path, suffix):
+    dream(trained, scan, tmp_path / "dream", "--octaves", "none", "--no-control")
+    for kind in ("triptych", "overlay", "grid", "history"):
+        run("figure", tmp_path / "dream", "--kind", kind, "--out", tmp_path / f"{kind}.{suffix}")
+        assert (tmp_path / f"{kind}.{suffix}").stat().st_size > 1000
+
+
+def test_transfer_from_the_command_line(trained, data, tmp_path):
+    run("train", data, "--from", trained / "unet2", "--freeze", "enc*", *TRAIN, "--out", tmp_path / "moved")
+    record = json.loads((tmp_path / "moved" / "unet2" / "run.json").read_text())
+    assert record["settings"]["freeze"] == ["enc*"]
+
+
+def test_quiet_prints_the_path_only(trained, scan, tmp_path):
+    out = tmp_path / "seg"
+    done = subprocess.run(
+        [sys.executable, "-m", "medream.cli", "segment", str(scan), "--model", str(trained / "unet2"),
+         "--quiet", "--out", str(out)], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(out)
+    assert done.stderr == ""
+
+
+def test_wrong_paths_names_and_files(trained, scan, data, tmp_path):
+    out = tmp_path / "out"
+    assert "enc1_conv2" in dream(trained, scan, out, "--layer", "enc1_conv22", code=1)
+    assert "absent.png" in dream(trained, tmp_path / "absent.png", out, code=1)
+    (tmp_path / "empty.png").write_bytes(b"")
+    assert "empty" in dream(trained, tmp_path / "empty.png", out, code=1)
+    small = tmp_path / "small.png"
+    Image.fromarray(np.zeros((4, 4), "uint8")).save(small)
+    assert "must be the same" in dream(trained, scan, out, "--reference", small, code=1)
+    assert "no model at" in run("evaluate", tmp_path / "nothing", data, "--out", out, code=1)
+    assert "unet1, unet2" in run("layers", trained, code=1)
+    assert "Error" in run("layers", scan, code=1)
+    assert "Error" in run("train", tmp_path, *TRAIN, "--out", out, code=1)
+    assert "not empty" in dream(trained, scan, data, code=1)
+    assert "already holds a model" in run("train", data, "--levels", 2, *TRAIN, "--out", trained, code=1)
+    assert "holds no dream" in run("figure", data, "--out", tmp_path / "f.pdf", code=1)
+    assert "no multiple of 64" in run("train", data, "--levels", 6, *TRAIN, "--out", out, code=1)
+    assert "Cannot write" in dream(trained, scan, small / "below", code=1)
+    assert not out.exists()
+    assert not [p for p in tmp_path.iterdir() if "partial" in p.name]
+
+
+def test_usage_errors_exit_with_two(trained, scan, tmp_path):
+    run("dream", trained / "unet2", scan, "--out", tmp_path / "out", code=2)
+    dream(trained, scan, tmp_path / "out", "--octaves", "many", code=2)
+    dream(trained, scan, tmp_path / "out", "--layer", "mid_conv1=heavy", code=2)
+    run("dreams", code=2)
+
+
+def test_every_command_has_help_with_an_example():
+    from typer.main import get_command
+
+    from medream.cli import app
+
+    commands = get_command(app).commands
+    data = commands.pop("data").commands
+    for command in [*commands.values(), *data.values()]:
+        assert "xample" in command.help, command.name
+        for option in command.params:
+            assert option.name == "help" or getattr(option, "help", None), (command.name, option.name)
