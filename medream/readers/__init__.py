@@ -23,6 +23,7 @@ from medream.readers import (
     arrays,
     bioptigen,
     cirrus,
+    dicom,
     e2e,
     heidelberg,
     heyex_xml,
@@ -31,6 +32,7 @@ from medream.readers import (
 )
 from medream.readers.header import Header, chosen
 from medream.readers.names import (
+    RASTER_SUFFIXES,
     cannot_read,
     files_in,
     is_raster,
@@ -66,13 +68,16 @@ class Format:
 
     `sniff(path, head)` gets the first 1024 bytes, unzipped when the file is gzipped; the path is
     for the few formats whose bytes carry no mark. `read` and `header` are None for a format
-    that is recognised and refused.
+    that is recognised and refused. `gzipped` files are read as they are; `lists_pictures` says
+    that the pictures in the file's folder belong to it.
     """
 
     name: str
     sniff: Callable[[Path, bytes], bool]
     read: Read | None = None
     header: Callable[[Path], list[Header]] | None = None
+    gzipped: bool = False
+    lists_pictures: bool = False
 
 
 def _is_nifti(path: Path, head: bytes) -> bool:
@@ -84,17 +89,20 @@ def _starts(*marks: bytes) -> Callable[[Path, bytes], bool]:
 
 
 _HEAD = 1024  # bytes that are looked at
+_GZIP = b"\x1f\x8b"
 
 PICTURES = Format("picture", lambda path, head: is_raster(head), raster.read, raster.header)
 
+DICOM = Format(dicom.NAME, dicom.sniff, dicom.read, dicom.header)
+
 FORMATS = (
+    DICOM,  # first, since its preamble may be that of a TIFF
     PICTURES,
     Format("NumPy file", lambda path, head: arrays.is_numpy(head), arrays.read, arrays.header),
-    Format("DICOM", lambda path, head: head[128:132] == b"DICM"),
-    Format("NIfTI", _is_nifti),
+    Format("NIfTI", _is_nifti, gzipped=True),
     Format(heidelberg.NAME, heidelberg.sniff, heidelberg.read, heidelberg.header),
     Format(e2e.NAME, e2e.sniff, e2e.read, e2e.header),
-    Format(heyex_xml.NAME, heyex_xml.sniff, heyex_xml.read, heyex_xml.header),
+    Format(heyex_xml.NAME, heyex_xml.sniff, heyex_xml.read, heyex_xml.header, lists_pictures=True),
     Format(topcon.NAME, topcon.sniff, topcon.read, topcon.header),
     Format(bioptigen.NAME, bioptigen.sniff, bioptigen.read, bioptigen.header),
     Format("MetaImage", _starts(b"ObjectType", b"NDims")),
@@ -165,16 +173,38 @@ def read_headers(path: str | Path) -> list[Header]:
     >>> header.format, header.bscans, header.size, header.spacing_mm
     ('NumPy file', 5, (40, 60), None)
     """
-    return [header for unit in _units(Path(path)) for header in unit.headers()]
+    headers, errors = list_headers(path)
+    if errors:
+        raise errors[0]
+    return headers
+
+
+def list_headers(path: str | Path) -> tuple[list[Header], list[ScanError]]:
+    """Tell what a file or folder holds, and list what of it cannot be read.
+
+    Raises
+    ------
+    ScanError
+        When there is nothing to read at all.
+    """
+    headers: list[Header] = []
+    errors: list[ScanError] = []
+    for unit in _units(Path(path)):
+        try:
+            headers += unit.headers()
+        except ScanError as error:
+            errors.append(error)
+    return headers, errors
 
 
 @dataclass(frozen=True)
 class _Unit:
-    """What belongs together: one file, or the pictures of a folder in order."""
+    """What belongs together: one file, the pictures of a folder, or the files of a series."""
 
     format: Format
     path: Path  # names the volume
     files: tuple[Path, ...]
+    bscan_spacing_mm: float | None = None  # between the files
 
     def read(self) -> list[Scan]:
         scans: list[Scan] = []
@@ -211,6 +241,8 @@ class _Unit:
             key = replace(
                 found, bscans=0, subject_id=subject, volume_id=volume, path=str(self.path)
             )
+            if self.bscan_spacing_mm is not None:
+                key = replace(key, bscan_spacing_mm=self.bscan_spacing_mm)
             volumes[key] = volumes.get(key, 0) + found.bscans
         return [replace(key, bscans=bscans) for key, bscans in volumes.items()]
 
@@ -258,12 +290,16 @@ def _units(path: Path) -> list[_Unit]:
     if not is_folder:
         return [_Unit(_format_of(path), path, (path,))]
     pictures = raster_files(path)
-    if pictures:
+    others = [(known, file) for file in files_in(path) if (known := _readable(file))]
+    others = [(known, file) for known, file in others if known is not PICTURES]
+    if pictures and not any(known.lists_pictures for known, _ in others):
         return [_Unit(PICTURES, path, tuple(pictures))]
-    units = [
-        _Unit(known, file, (file,))
-        for file in files_in(path)
-        if (known := _recognise(file)) and known.read
+    units = [_Unit(known, file, (file,)) for known, file in others if known is not DICOM]
+    # An export on a disc keeps its DICOM files in folders of folders.
+    among = files_in(path, recursive=not others)
+    units += [
+        _Unit(DICOM, one.files[0] if len(one.files) == 1 else path, one.files, one.bscan_spacing_mm)
+        for one in dicom.series([file for file in among if _readable(file) is DICOM])
     ]
     if not units:
         inside = any(raster_files(path, recursive=True))
@@ -275,15 +311,30 @@ def _units(path: Path) -> list[_Unit]:
     return units
 
 
+def _readable(file: Path) -> Format | None:
+    """Return the format of a file in a folder; None for what is no scan of its own."""
+    if file.suffix.lower() in RASTER_SUFFIXES:
+        return PICTURES
+    if file.suffix.lower() == ".hdr" and file.with_suffix(".img").exists():
+        return None  # read together with the .img
+    try:
+        known = _recognise(file)
+    except ScanError:  # what cannot be opened is no reason to refuse the rest
+        return None
+    return known if known and known.read else None
+
+
 def _recognise(path: Path) -> Format | None:
     head = read_head(path, _HEAD)
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(_GZIP):
         head = _unzipped_head(path)
     return next((known for known in FORMATS if known.sniff(path, head)), None)
 
 
 def _format_of(path: Path) -> Format:
     known = _recognise(path)
+    if known and not known.gzipped and read_head(path, 2) == _GZIP:
+        raise ScanError(f"{path} is a gzipped {known.name}. Unzip it first, with gunzip.")
     if known is None:
         names = ", ".join(known.name for known in FORMATS if known.read)
         raise not_an_image(path, read_head(path), f"one of: {names}")
