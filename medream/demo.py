@@ -66,7 +66,9 @@ def demo(out: str | Path = "out/demo", seed: int = 0) -> Path:
     data = out / "data"
     data.mkdir()
     save_phantom(phantom_scans(SCANS, seed=seed, size=SIZE), data)
-    scans, validation, test = (list(open_dataset(data, split=s)) for s in ("train", "validation", "test"))
+    scans, validation, test = (
+        list(open_dataset(data, split=s)) for s in ("train", "validation", "test")
+    )
     scan = max(test, key=lambda s: int(s.mask.sum()))  # type: ignore[union-attr]
 
     scores, rows, results = {}, [], {}
@@ -124,7 +126,10 @@ def _row(levels: int, scan: Scan, result: DreamResult) -> figures.ComparisonRow:
 
 
 def _report(
-    out: Path, rows: list[figures.ComparisonRow], results: dict[int, DreamResult], table: pd.DataFrame
+    out: Path,
+    rows: list[figures.ComparisonRow],
+    results: dict[int, DreamResult],
+    table: pd.DataFrame,
 ) -> Path:
     depths = pd.DataFrame([_depth(out, levels) for levels in LEVELS])
     pooled = pd.concat(
@@ -150,9 +155,13 @@ def _report(
         "Rows: levels of the U-Net. Columns: scan, reference, prediction, dream (one scale), enhanced dream "
         "(octaves), and the control: the same dream on re-drawn weights.",
     )
-    report.table(pooled[columns], "All test scans pooled. Dice beside precision and recall, never alone.")
+    report.table(
+        pooled[columns], "All test scans pooled. Dice beside precision and recall, never alone."
+    )
     report.table(dice, "Spread over test subjects (each subject's pixels pooled).")
-    report.table(depths, "The networks. Receptive field of the bottom: theoretical, depth by width, pixels.")
+    report.table(
+        depths, "The networks. Receptive field of the bottom: theoretical, depth by width, pixels."
+    )
     for levels, result in results.items():
         report.figure(
             figures.triptych(result, difference=True, control=True),

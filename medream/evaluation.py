@@ -55,7 +55,9 @@ def evaluate(
     with progress("evaluate", len(scans)) as update:  # type: ignore[arg-type]
         for scan in scans:
             if scan.mask is None:
-                raise ConfigError(f"{scan.source.path or scan.source.name} has no mask to compare with.")
+                raise ConfigError(
+                    f"{scan.source.path or scan.source.name} has no mask to compare with."
+                )
             found = segment(model, scan)
             for name, reference, prediction in _classes(scan, found):
                 rows.append(

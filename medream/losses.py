@@ -55,7 +55,9 @@ def cross_entropy(labels: Any, logits: Any) -> Any:
     if logits.shape[-1] == 1:
         each = ops.softplus(logits) - ops.cast(known, logits.dtype) * logits
     else:
-        each = keras.losses.sparse_categorical_crossentropy(known, logits, from_logits=True)[..., None]
+        each = keras.losses.sparse_categorical_crossentropy(known, logits, from_logits=True)[
+            ..., None
+        ]
     return ops.sum(each * weight) / ops.maximum(ops.sum(weight), 1.0)
 
 

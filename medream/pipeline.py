@@ -82,7 +82,9 @@ def stack_scans(scans: Sequence[Scan]) -> tuple[np.ndarray, np.ndarray, np.ndarr
         assert scan.mask is not None
         h, w = scan.shape
         images[i, :h, :w] = scan.image
-        labels[i, :h, :w] = scan.mask if scan.valid is None else np.where(scan.valid, scan.mask, IGNORE)
+        labels[i, :h, :w] = (
+            scan.mask if scan.valid is None else np.where(scan.valid, scan.mask, IGNORE)
+        )
     return images, labels, sizes
 
 
@@ -104,16 +106,16 @@ def _affine(draw: tf.Tensor, augment: Augmentation) -> tf.Tensor:
     return rotation @ shape / zoom
 
 
-def _centre(
-    seed: tf.Tensor, lesion: tf.Tensor, extent: tf.Tensor, size: tf.Tensor
-) -> tf.Tensor:
+def _centre(seed: tf.Tensor, lesion: tf.Tensor, extent: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Draw the patch centre (y, x): on a lesion pixel for some, else anywhere the patch fits."""
     low = tf.minimum(size, extent) / 2.0
     high = extent - low
     anywhere = low + tf.random.stateless_uniform((2,), seed + [0, 1]) * (high - low)
     pixels = tf.shape(lesion)[0]
     wanted = tf.random.stateless_uniform((), seed + [0, 2]) < LESION_SHARE
-    pick = tf.random.stateless_uniform((), seed + [0, 3], maxval=tf.maximum(pixels, 1), dtype=tf.int32)
+    pick = tf.random.stateless_uniform(
+        (), seed + [0, 3], maxval=tf.maximum(pixels, 1), dtype=tf.int32
+    )
     spot = tf.cond(
         (pixels > 0) & wanted, lambda: tf.cast(lesion[pick], tf.float32), lambda: anywhere
     )
@@ -184,10 +186,7 @@ def training_batches(
     augment = augment or Augmentation()
     images, labels, sizes = (tf.constant(array) for array in stack_scans(scans))
     lesions = tf.ragged.constant(
-        [
-            np.argwhere((scan.mask > 0) if scan.valid is None else (scan.mask > 0) & scan.valid).tolist()
-            for scan in scans
-        ],
+        [np.argwhere(lesion).tolist() for lesion in (labels.numpy() > 0) & (labels.numpy() != IGNORE)],
         ragged_rank=1,
         inner_shape=(2,),
         dtype=tf.int32,

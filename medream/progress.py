@@ -53,7 +53,13 @@ def _text(values: dict[str, float]) -> str:
 @contextlib.contextmanager
 def _bar(label: str, total: int) -> Iterator[Update]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
@@ -66,8 +72,9 @@ def _bar(label: str, total: int) -> Iterator[Update]:
         task = bar.add_task(label, total=total, values="")
 
         def update(advance: int = 1, **values: float) -> None:
-            shown = {"values": _text(values)} if values else {}
-            bar.update(task, advance=advance, **shown)
+            bar.advance(task, advance)
+            if values:
+                bar.update(task, values=_text(values))
 
         yield update
 

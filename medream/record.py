@@ -15,7 +15,16 @@ from typing import Any
 from medream.errors import OutputError
 from medream.files import RUN_FILE, write_json
 
-_PACKAGES = ("medream", "tensorflow", "keras", "numpy", "scipy", "scikit-image", "pandas", "matplotlib")
+_PACKAGES = (
+    "medream",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "pandas",
+    "matplotlib",
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,9 @@ def read_record(path: str | Path) -> RunRecord:
             f"Cannot read the run record {path}: {error.strerror}. Give the run.json of an output folder."
         ) from error
     except ValueError as error:
-        raise OutputError(f"{path} is not valid JSON ({error}); expected a medream run.json.") from error
+        raise OutputError(
+            f"{path} is not valid JSON ({error}); expected a medream run.json."
+        ) from error
     try:
         return RunRecord(**value)
     except TypeError as error:
@@ -104,11 +115,20 @@ def _git_state() -> str | None:
         return None
     try:
         commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=5
+            ["git", "rev-parse", "HEAD"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
         ).stdout.strip()
         changed = subprocess.run(
             ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=here, capture_output=True, text=True, check=True, timeout=5,
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

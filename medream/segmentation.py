@@ -121,8 +121,8 @@ def is_segmentation(model: keras.Model) -> bool:
 def _check(model: keras.Model) -> None:
     if not is_segmentation(model):
         raise ModelError(
-            f"{model.name} maps {model.input_shape} to {model.output_shape}; segmentation needs one image in, with 1 or "
-            "3 channels, and a map of the same size out."
+            f"{model.name} maps {model.input_shape} to {model.output_shape}; segmentation needs "
+            "one image in, with 1 or 3 channels, and a map of the same size out."
         )
 
 

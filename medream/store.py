@@ -104,7 +104,9 @@ def load_model(
     if text.startswith(KERAS_PREFIX):
         return _attach(_keras_application(text[len(KERAS_PREFIX) :], weights), ModelInfo(text))
     if weights is not None:
-        raise ModelError(f"{text}: weights are chosen for 'keras:' networks only; a file has its own.")
+        raise ModelError(
+            f"{text}: weights are chosen for 'keras:' networks only; a file has its own."
+        )
     path = Path(text)
     if not path.exists():
         raise ModelError(
@@ -136,7 +138,9 @@ def _read_info(folder: Path) -> ModelInfo:
             train=value["train"],
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged ({error}); expected the file written by training.") from error
+        raise ModelError(
+            f"{path} is damaged ({error}); expected the file written by training."
+        ) from error
 
 
 def _open_file(path: Path, trust: bool) -> keras.Model:
@@ -145,7 +149,9 @@ def _open_file(path: Path, trust: bool) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=not trust)
     except Exception as error:  # Keras raises many kinds for damaged files
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = (
+            str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        )
         raise ModelError(
             f"{path} cannot be opened as a Keras model: {reason}. Expected a complete .keras or .h5 file."
         ) from error
@@ -184,7 +190,9 @@ def _read_config(path: Path) -> Any:
         ) from error
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is damaged: {error}.") from error
-    raise ModelError(f"{path} is neither a .keras nor a .h5 file: its first bytes say something else.")
+    raise ModelError(
+        f"{path} is neither a .keras nor a .h5 file: its first bytes say something else."
+    )
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:

@@ -77,10 +77,11 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        wrong = []
-        for name in ("epochs", "batch_size", "patience"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                wrong.append(f"{name} is {getattr(self, name)!r}, expected a whole number of at least 1")
+        wrong = [
+            f"{name} is {getattr(self, name)!r}, expected a whole number of at least 1"
+            for name in ("epochs", "batch_size", "patience")
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1
+        ]
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             wrong.append(f"learning_rate is {self.learning_rate!r}, expected a positive number")
         if self.loss not in LOSSES:
@@ -166,7 +167,9 @@ def train(
         "freeze": list(freeze),
     }
     record = record or RunRecord("train", settings, seed=train_config.seed)
-    record = replace(record, inputs={s.source.path or s.source.name: s.source.sha256 or "" for s in scans})
+    record = replace(
+        record, inputs={s.source.path or s.source.name: s.source.sha256 or "" for s in scans}
+    )
 
     model = build_unet(config, seed=train_config.seed)
     if base is not None:
@@ -184,11 +187,14 @@ def _architecture(
     if base is not None:
         known = info_of(base).unet
         if known is None:
-            raise ConfigError("The model to start from was not trained by medream: it has no model.json.")
+            raise ConfigError(
+                "The model to start from was not trained by medream: it has no model.json."
+            )
         start = UNetConfig(**known)
-        if config is not None and replace(
-            config, input_mean=start.input_mean, input_std=start.input_std
-        ) != start:
+        if (
+            config is not None
+            and replace(config, input_mean=start.input_mean, input_std=start.input_std) != start
+        ):
             raise ConfigError(
                 f"The model to start from has {start.levels} levels and {start.base_filters} base "
                 f"filters; the settings ask for {config.levels} and {config.base_filters}. "
@@ -231,7 +237,9 @@ def _check(
                 f"UNetConfig(classes={outputs}) instead of {config.classes}"
             )
     if config.in_channels != 1:
-        wrong.append(f"scans are grey, so UNetConfig(in_channels=1) instead of {config.in_channels}")
+        wrong.append(
+            f"scans are grey, so UNetConfig(in_channels=1) instead of {config.in_channels}"
+        )
     if any(side % config.stride for side in train_config.image_size):
         wrong.append(
             f"image_size {train_config.image_size} is no multiple of {config.stride}, the stride of a "
@@ -257,6 +265,7 @@ def validation_dice(model: keras.Model, scans: Sequence[Scan]) -> float:
     """Return the Dice of all scans' pixels pooled, averaged over the classes that occur."""
     totals: dict[int, dict[str, int]] = {}
     for scan in scans:
+        assert scan.mask is not None
         found = segment(model, scan)
         for label in range(1, len(found.classes) + 1):
             counts = confusion(scan.mask == label, found.mask == label, scan.valid)
@@ -282,7 +291,9 @@ class _Climb(keras.callbacks.Callback):
         super().__init__()
         self.network, self.scans, self.validation = model, scans, validation
         self.config, self.out, self.settings = config, out, settings
-        self.steps = samples_per_epoch(scans, config.image_size, config.batch_size) // config.batch_size
+        self.steps = (
+            samples_per_epoch(scans, config.image_size, config.batch_size) // config.batch_size
+        )
         self.history: list[dict[str, float]] = []
         self.trainer = keras.Model(model.input, model.get_layer("logits").output)
         rate = keras.optimizers.schedules.CosineDecay(
@@ -321,7 +332,10 @@ class _Climb(keras.callbacks.Callback):
                 first_sample=done * self.steps * config.batch_size,
             )
             self.logs = tf.summary.create_file_writer(str(self.out / "tensorboard"))
-            with warnings.catch_warnings(), progress(self.network.name, (config.epochs - done) * self.steps) as self.update:
+            with (
+                warnings.catch_warnings(),
+                progress(self.network.name, (config.epochs - done) * self.steps) as self.update,
+            ):
                 # Keras offers to shuffle a data set that is shuffled already.
                 warnings.filterwarnings("ignore", message=".*shuffle=True.*")
                 self.trainer.fit(
@@ -354,7 +368,9 @@ class _Climb(keras.callbacks.Callback):
         better = dice > self.best
         row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "validation_dice": dice}
         self.history.append(row)
-        say(f"{self.network.name}: epoch {epoch + 1}, loss {row['loss']:.4f}, validation Dice {dice:.4f}")
+        say(
+            f"{self.network.name}: epoch {epoch + 1}, loss {row['loss']:.4f}, validation Dice {dice:.4f}"
+        )
         with self.logs.as_default(step=epoch + 1):
             tf.summary.scalar("loss", row["loss"])
             tf.summary.scalar("validation_dice", dice)
@@ -383,7 +399,9 @@ class _Climb(keras.callbacks.Callback):
                 state = json.loads(str(file["state"]))
                 arrays = [file[f"v{i:04d}"] for i in range(len(file.files) - 1)]
         except (OSError, ValueError, KeyError) as error:
-            raise TrainingError(f"{path} is damaged ({error}); delete the folder and train anew.") from error
+            raise TrainingError(
+                f"{path} is damaged ({error}); delete the folder and train anew."
+            ) from error
         wanted = json.loads(json.dumps(self.settings))
         differing = [key for key in wanted if wanted[key] != state["settings"].get(key)]
         if differing:
@@ -416,9 +434,11 @@ def _finish(
         train=asdict(train_config),
     )
     save_info(info, out)
-    best = history.loc[history.validation_dice.idxmax()]
-    people = {name: sorted({s.source.subject_id for s in part}) for name, part in
-              (("training", scans), ("validation", validation))}
+    best = history.iloc[int(history.validation_dice.argmax())]
+    people = {
+        name: sorted({s.source.subject_id for s in part})
+        for name, part in (("training", scans), ("validation", validation))
+    }
     write_text(
         out / "card.md",
         f"""# {model.name}: U-Net with {config.levels} levels, {model.count_params():,} parameters

@@ -229,7 +229,10 @@ def build_unet(config: UNetConfig, seed: int = 0) -> keras.Model:
     if config.head_filters:
         x = conv(x, config.head_filters, "head_conv")
     x = layers.Conv2D(
-        config.classes, 1, kernel_initializer=initializers.GlorotUniform(seed_of("logits")), name="logits"
+        config.classes,
+        1,
+        kernel_initializer=initializers.GlorotUniform(seed_of("logits")),
+        name="logits",
     )(x)
     activation = "sigmoid" if config.classes == 1 else "softmax"
     outputs = layers.Activation(activation, name="probabilities")(x)

@@ -132,7 +132,9 @@ def test_a_dream_repeats_to_the_byte(trained, scan, tmp_path):
 def test_a_dream_from_python_repeats_to_the_byte(trained, scan, tmp_path):
     model = md.load_model(trained / "unet2")
     image = md.read_scans(scan)[0].image
-    md.dream(model, image, {"dec1_conv2": 1.0, "mid_conv2": 0.5}, steps=3, octaves=None).save(tmp_path / "one")
+    md.dream(model, image, {"dec1_conv2": 1.0, "mid_conv2": 0.5}, steps=3, octaves=None).save(
+        tmp_path / "one"
+    )
     run("rerun", tmp_path / "one" / "run.json", "--out", tmp_path / "two")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
@@ -152,7 +154,17 @@ def test_figures_from_a_saved_dream(trained, scan, tmp_path, suffix):
 
 
 def test_transfer_from_the_command_line(trained, data, tmp_path):
-    run("train", data, "--from", trained / "unet2", "--freeze", "enc*", *TRAIN, "--out", tmp_path / "moved")
+    run(
+        "train",
+        data,
+        "--from",
+        trained / "unet2",
+        "--freeze",
+        "enc*",
+        *TRAIN,
+        "--out",
+        tmp_path / "moved",
+    )
     record = json.loads((tmp_path / "moved" / "unet2" / "run.json").read_text())
     assert record["settings"]["freeze"] == ["enc*"]
 
@@ -181,7 +193,9 @@ def test_wrong_paths_names_and_files(trained, scan, data, tmp_path):
     assert "Error" in run("layers", scan, code=1)
     assert "Error" in run("train", tmp_path, *TRAIN, "--out", out, code=1)
     assert "not empty" in dream(trained, scan, data, code=1)
-    assert "already holds a model" in run("train", data, "--levels", 2, *TRAIN, "--out", trained, code=1)
+    assert "already holds a model" in run(
+        "train", data, "--levels", 2, *TRAIN, "--out", trained, code=1
+    )
     assert "holds no dream" in run("figure", data, "--out", tmp_path / "f.pdf", code=1)
     assert "no multiple of 64" in run("train", data, "--levels", 6, *TRAIN, "--out", out, code=1)
     assert "Cannot write" in dream(trained, scan, small / "below", code=1)
@@ -206,4 +220,7 @@ def test_every_command_has_help_with_an_example():
     for command in [*commands.values(), *data.values()]:
         assert "xample" in command.help, command.name
         for option in command.params:
-            assert option.name == "help" or getattr(option, "help", None), (command.name, option.name)
+            assert option.name == "help" or getattr(option, "help", None), (
+                command.name,
+                option.name,
+            )

@@ -33,7 +33,10 @@ def test_only_results_of_the_same_command_are_replaced(tmp_path):
             (folder / f"{text}.txt").write_text(text)
             RunRecord("dream", {}).write(folder)
     assert sorted(p.name for p in out.iterdir()) == ["run.json", "second.txt"]
-    for make in (lambda: claim_folder(out, "train"), lambda: result_folder(out, "train").__enter__()):
+    for make in (
+        lambda: claim_folder(out, "train"),
+        lambda: result_folder(out, "train").__enter__(),
+    ):
         with pytest.raises(OutputError, match="not empty"):
             make()
     assert (out / "second.txt").exists()
@@ -44,7 +47,10 @@ def test_only_results_of_the_same_command_are_replaced(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="Cannot write"), result_folder(tmp_path / "file" / "x", "dream"):
+    with (
+        pytest.raises(OutputError, match="Cannot write"),
+        result_folder(tmp_path / "file" / "x", "dream"),
+    ):
         pass
 
 

@@ -57,7 +57,10 @@ def test_code_in_a_file_is_not_run(tmp_path):
     unsafe.save(tmp_path / "unsafe.keras")
     with pytest.raises(ModelError, match="trust=True"):
         md.load_model(tmp_path / "unsafe.keras")
-    assert md.load_model(tmp_path / "unsafe.keras", trust=True)(np.zeros((1, 4, 4, 1))).numpy().max() == 1
+    assert (
+        md.load_model(tmp_path / "unsafe.keras", trust=True)(np.zeros((1, 4, 4, 1))).numpy().max()
+        == 1
+    )
 
 
 def test_classes_from_outside_keras_are_refused(model, tmp_path):
@@ -89,7 +92,10 @@ def test_segmentation_of_any_size(model, shape):
 
 def test_padding_changes_nothing_far_from_the_border(model):
     image = np.random.default_rng(1).random((96, 96), dtype="float32")
-    whole, cut = md.segment(model, image).probability, md.segment(model, image[:93, :95]).probability
+    whole, cut = (
+        md.segment(model, image).probability,
+        md.segment(model, image[:93, :95]).probability,
+    )
     np.testing.assert_allclose(cut[:40, :40], whole[:40, :40], atol=1e-6)
 
 

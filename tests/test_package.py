@@ -35,7 +35,10 @@ def test_help_loads_no_tensorflow_and_no_numpy():
 
 
 def test_a_saved_result_opens_without_tensorflow():
-    assert modules_after("import medream as md\nmd.load_result, md.figures.triptych, md.DreamConfig") == []
+    assert (
+        modules_after("import medream as md\nmd.load_result, md.figures.triptych, md.DreamConfig")
+        == []
+    )
 
 
 def test_every_public_name_exists_and_is_documented():
@@ -48,10 +51,13 @@ def test_every_public_name_exists_and_is_documented():
 
 
 def test_dream_is_callable_whatever_was_imported_first():
-    code = "import medream as md, medream.dream.config\nassert callable(md.dream)\nmd.load_result\nassert callable(md.dream)"
+    check = "assert callable(md.dream)"
+    code = f"import medream as md, medream.dream.config\n{check}\nmd.load_result\n{check}"
     assert modules_after(code) == []
 
 
 def test_no_address_of_a_registry_among_the_pins():
     lines = (ROOT / "constraints.txt").read_text().split("\n")
-    assert all("==" in line and "/" not in line for line in lines if line and not line.startswith("#"))
+    assert all(
+        "==" in line and "/" not in line for line in lines if line and not line.startswith("#")
+    )

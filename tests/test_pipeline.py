@@ -16,7 +16,9 @@ def scan(depth=40, width=56, seed=0, valid=None):
 
 
 def first(scans, **settings):
-    images, labels = next(iter(training_batches(scans, **{"size": (32, 32), "batch_size": 6, **settings})))
+    images, labels = next(
+        iter(training_batches(scans, **{"size": (32, 32), "batch_size": 6, **settings}))
+    )
     return images.numpy()[..., 0], labels.numpy()[..., 0]
 
 
@@ -55,10 +57,14 @@ def test_batches_depend_on_seed_and_number_only():
 
 
 def test_each_lap_visits_every_scan_once():
-    flat = [Scan(np.full((16, 16), v, "float32"), np.zeros((16, 16), "uint8")) for v in (0.1, 0.5, 0.9)]
+    flat = [
+        Scan(np.full((16, 16), v, "float32"), np.zeros((16, 16), "uint8")) for v in (0.1, 0.5, 0.9)
+    ]
     images, _ = first(flat, size=(16, 16), augment=Augmentation.none())
     values = images.mean((1, 2)).round(1)
-    assert sorted(values[:3].tolist()) == sorted(values[3:].tolist()) == pytest.approx([0.1, 0.5, 0.9])
+    assert (
+        sorted(values[:3].tolist()) == sorted(values[3:].tolist()) == pytest.approx([0.1, 0.5, 0.9])
+    )
 
 
 def test_scans_of_different_sizes_never_mix_in_padding():

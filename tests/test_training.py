@@ -48,10 +48,14 @@ def test_the_folder_tells_what_ran(trained, scans):
     record = json.loads((trained / "run.json").read_text())
     history = pd.read_csv(trained / "history.csv")
     assert len(history) == 3
-    assert record["results"]["validation_dice"] == pytest.approx(history.validation_dice.max(), abs=1e-6)
+    assert record["results"]["validation_dice"] == pytest.approx(
+        history.validation_dice.max(), abs=1e-6
+    )
     people = record["results"]["subjects"]
     assert not set(people["training"]) & set(people["validation"])
-    assert set(people["training"]) | set(people["validation"]) == {s.source.subject_id for s in scans}
+    assert set(people["training"]) | set(people["validation"]) == {
+        s.source.subject_id for s in scans
+    }
     assert info_of(md.load_model(trained)).classes == ("fluid",)
     assert "not for diagnosis" in (trained / "card.md").read_text()
     assert list((trained / "tensorboard").iterdir())
@@ -88,14 +92,18 @@ def test_it_learns(tmp_path):
 
 
 def test_stops_when_it_no_longer_helps(scans, tmp_path):
-    config = md.TrainConfig(epochs=30, batch_size=2, image_size=(32, 32), learning_rate=1e-9, patience=2)
+    config = md.TrainConfig(
+        epochs=30, batch_size=2, image_size=(32, 32), learning_rate=1e-9, patience=2
+    )
     history = pd.read_csv(md.train(scans, SMALL, config, tmp_path / "m") / "history.csv")
     assert len(history) == 1 + int(history.validation_dice.argmax()) + 2
 
 
 def test_transfer_starts_from_the_weights_and_freezes(trained, scans, tmp_path):
     config = md.TrainConfig(epochs=1, batch_size=2, image_size=(32, 32))
-    folder = md.train(scans, None, config, tmp_path / "m", start_from=trained, freeze=["enc*", "mid*"])
+    folder = md.train(
+        scans, None, config, tmp_path / "m", start_from=trained, freeze=["enc*", "mid*"]
+    )
     before, after = md.load_model(trained), md.load_model(folder)
     for layer in before.layers:
         unchanged = same(layer.get_weights(), after.get_layer(layer.name).get_weights())

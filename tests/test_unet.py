@@ -6,31 +6,31 @@ import pytest
 import medream as md
 from medream.errors import ConfigError
 
-TWO_LEVELS = (
-    "input normalize "
-    "enc1_conv1 enc1_norm1 enc1_conv2 enc1_norm2 enc1_pool "
-    "enc2_conv1 enc2_norm1 enc2_conv2 enc2_norm2 enc2_dropout enc2_pool "
-    "mid_conv1 mid_norm1 mid_conv2 mid_norm2 mid_dropout "
-    "dec2_upsample dec2_up dec2_concat dec2_conv1 dec2_conv2 "
-    "dec1_upsample dec1_up dec1_concat dec1_conv1 dec1_conv2 "
-    "logits probabilities"
-).split()
+TWO_LEVELS = """
+input normalize
+enc1_conv1 enc1_norm1 enc1_conv2 enc1_norm2 enc1_pool
+enc2_conv1 enc2_norm1 enc2_conv2 enc2_norm2 enc2_dropout enc2_pool
+mid_conv1 mid_norm1 mid_conv2 mid_norm2 mid_dropout
+dec2_upsample dec2_up dec2_concat dec2_conv1 dec2_conv2
+dec1_upsample dec1_up dec1_concat dec1_conv1 dec1_conv2
+logits probabilities
+"""
 
 
 def test_layer_names_are_frozen():
     model = md.build_unet(md.UNetConfig(levels=2, base_filters=2))
-    assert [layer.name for layer in model.layers] == TWO_LEVELS
+    assert [layer.name for layer in model.layers] == TWO_LEVELS.split()
 
 
-@pytest.mark.parametrize(("levels", "parameters"), [(2, 1_866_373), (3, 7_704_965), (4, 31_047_557)])
+@pytest.mark.parametrize(
+    ("levels", "parameters"), [(2, 1_866_373), (3, 7_704_965), (4, 31_047_557)]
+)
 def test_original_networks_to_the_last_parameter(levels, parameters):
     model = md.build_unet(md.UNetConfig.original(levels))
     assert model.count_params() == parameters
     assert model.get_layer("head_conv").filters == 2
     dilated = {
-        layer.name
-        for layer in model.layers
-        if getattr(layer, "dilation_rate", (1, 1)) == (2, 2)
+        layer.name for layer in model.layers if getattr(layer, "dilation_rate", (1, 1)) == (2, 2)
     }
     wanted = {2: ("enc2", "mid"), 3: ("enc2", "mid"), 4: ()}[levels]
     assert dilated == {f"{block}_conv{i}" for block in wanted for i in (1, 2)}
@@ -57,7 +57,8 @@ def test_every_choice_builds_and_keeps_the_size(up, norm):
 
 def test_same_seed_same_weights_and_other_seed_others():
     first, same, other = (
-        md.build_unet(md.UNetConfig(levels=1, base_filters=2), seed=s).get_weights() for s in (1, 1, 2)
+        md.build_unet(md.UNetConfig(levels=1, base_filters=2), seed=s).get_weights()
+        for s in (1, 1, 2)
     )
     assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))

@@ -11,7 +11,9 @@ from medream.cli import app
 from medream.cli.models import ModelRef
 from medream.cli.options import Out, Quiet, Seed, absolute, begin, done, load_tensorflow
 
-Reference = Annotated[Path | None, typer.Option("--reference", help="The expert's mask of the scan.")]
+Reference = Annotated[
+    Path | None, typer.Option("--reference", help="The expert's mask of the scan.")
+]
 
 
 @app.command()
@@ -20,9 +22,12 @@ def dream(
     path: Annotated[Path, typer.Argument(help="The scan to dream on.")],
     out: Out,
     layer: Annotated[
-        list[str], typer.Option("--layer", help="Layer to excite; repeat for several, NAME=WEIGHT to weigh.")
+        list[str],
+        typer.Option("--layer", help="Layer to excite; repeat for several, NAME=WEIGHT to weigh."),
     ],
-    bscan: Annotated[int | None, typer.Option(min=0, help="Which B-scan of a volume, from 0.")] = None,
+    bscan: Annotated[
+        int | None, typer.Option(min=0, help="Which B-scan of a volume, from 0.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=0, help="Of the single-scale dream.")] = 100,
     step_size: Annotated[float, typer.Option(help="In the scan's intensities, 0 to 1.")] = 0.01,
     octaves: Annotated[
@@ -30,7 +35,9 @@ def dream(
     ] = "-2,-1,0,1",
     octave_scale: Annotated[float, typer.Option(help="Ratio of one octave to the next.")] = 1.5,
     octave_steps: Annotated[int, typer.Option(min=0, help="Steps in each octave.")] = 50,
-    precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the network.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the network.")
+    ] = "auto",
     control: Annotated[bool, typer.Option(help="The same dream on re-drawn weights.")] = True,
     reference: Reference = None,
     seed: Seed = 0,
@@ -77,7 +84,9 @@ def _octaves(text: str) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise typer.BadParameter(f"--octaves {text!r}: expected whole numbers such as -2,-1,0,1.") from error
+        raise typer.BadParameter(
+            f"--octaves {text!r}: expected whole numbers such as -2,-1,0,1."
+        ) from error
 
 
 def run_dream(settings: dict[str, Any], out: Path) -> Path:
@@ -141,7 +150,9 @@ def choose_bscan(path: str, index: int | None) -> Any:
         )
     scans = read_scans(path)
     if index is None and len(scans) > 1:
-        raise ScanError(f"{path} holds {len(scans)} B-scans. Choose one with --bscan 0 to {len(scans) - 1}.")
+        raise ScanError(
+            f"{path} holds {len(scans)} B-scans. Choose one with --bscan 0 to {len(scans) - 1}."
+        )
     if index is not None and index >= len(scans):
         raise ScanError(f"{path} holds {len(scans)} B-scans, so --bscan is 0 to {len(scans) - 1}.")
     return scans[index or 0]
@@ -180,7 +191,9 @@ def figure(
     style: Annotated[
         Literal["nature", "ieee", "elsevier", "slide"], typer.Option(help="Journal preset.")
     ] = "nature",
-    difference: Annotated[bool, typer.Option("--difference", help="Add the signed difference.")] = False,
+    difference: Annotated[
+        bool, typer.Option("--difference", help="Add the signed difference.")
+    ] = False,
     control: Annotated[bool, typer.Option("--control", help="Add the control.")] = False,
     reference: Reference = None,
 ) -> None:
@@ -195,7 +208,12 @@ def figure(
 
     mask = None if reference is None else read_labels(reference)
     drawn = draw(
-        load_result(result), kind, reference=mask, style=style, difference=difference, control=control
+        load_result(result),
+        kind,
+        reference=mask,
+        style=style,
+        difference=difference,
+        control=control,
     )
     save_figure(drawn, out, style=style)
     done(out)

@@ -10,7 +10,9 @@ import typer
 from medream.cli import app
 from medream.cli.options import Json, Out, Quiet, Seed, absolute, begin, done, load_tensorflow
 
-ModelRef = Annotated[str, typer.Argument(help="A model folder, a .keras or .h5 file, or keras:NAME.")]
+ModelRef = Annotated[
+    str, typer.Argument(help="A model folder, a .keras or .h5 file, or keras:NAME.")
+]
 Dataset = Annotated[Path, typer.Argument(help="The data set's folder.")]
 
 
@@ -20,7 +22,9 @@ def train(
     out: Out,
     levels: Annotated[
         list[int] | None,
-        typer.Option("--levels", min=1, max=6, help="Poolings of the U-Net; repeat for several. [default: 3]"),
+        typer.Option(
+            "--levels", min=1, max=6, help="Poolings of the U-Net; repeat for several. [default: 3]"
+        ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="At most this many.")] = 40,
     base_filters: Annotated[
@@ -28,20 +32,27 @@ def train(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 4,
     learning_rate: Annotated[float, typer.Option(help="Of Adam, at the start.")] = 2e-3,
-    loss: Annotated[Literal["dice_ce", "dice", "ce"], typer.Option(help="What is minimised.")] = "dice_ce",
+    loss: Annotated[
+        Literal["dice_ce", "dice", "ce"], typer.Option(help="What is minimised.")
+    ] = "dice_ce",
     image_size: Annotated[
         tuple[int, int], typer.Option(help="Depth and width of the training patches, in pixels.")
     ] = (256, 256),
-    patience: Annotated[int, typer.Option(min=1, help="Stop after so many epochs without a better Dice.")] = 15,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Stop after so many epochs without a better Dice.")
+    ] = 15,
     augment: Annotated[bool, typer.Option(help="Vary the patches at random.")] = True,
     start_from: Annotated[
         str | None, typer.Option("--from", help="A model folder whose weights are the start.")
     ] = None,
     freeze: Annotated[
-        list[str] | None, typer.Option("--freeze", help="Layers that keep their weights, such as 'enc*'; repeat.")
+        list[str] | None,
+        typer.Option("--freeze", help="Layers that keep their weights, such as 'enc*'; repeat."),
     ] = None,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed training stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a killed training stopped.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train one U-Net per --levels on the data set's training subjects: OUT/unet2, OUT/unet3, ...
@@ -88,7 +99,10 @@ def run_train(settings: dict[str, Any], out: Path, resume: bool = False) -> Path
     elif settings["from"] is not None:
         start = UNetConfig(**(info_of(load_model(settings["from"])).unet or {}))
         asked = {"levels": settings["levels"], "base_filters": settings["base_filters"]}
-        if asked["levels"] not in (None, [start.levels]) or asked["base_filters"] not in (None, start.base_filters):
+        if asked["levels"] not in (None, [start.levels]) or asked["base_filters"] not in (
+            None,
+            start.base_filters,
+        ):
             raise ConfigError(
                 f"{settings['from']} has {start.levels} levels and {start.base_filters} base filters; "
                 "leave --levels and --base-filters out, or give the same."
@@ -166,7 +180,9 @@ def run_evaluate(settings: dict[str, Any], out: Path) -> Path:
     split = None if settings["split"] == "all" else settings["split"]
     scans = open_dataset(settings["dataset"], split=split)
     with result_folder(out, "evaluate") as folder:
-        scores = evaluate(model, scans, on_scan=lambda scan, found: save_pictures(folder, scan, found))
+        scores = evaluate(
+            model, scans, on_scan=lambda scan, found: save_pictures(folder, scan, found)
+        )
         subjects, pooled = summarize(scores, ["subject_id"]), summarize(scores)
         scores.to_csv(folder / "metrics.csv", index=False)
         subjects.to_csv(folder / "subjects.csv", index=False)
@@ -201,7 +217,9 @@ def save_pictures(folder: Path, scan: Any, found: Any) -> None:
         (folder / place).mkdir(exist_ok=True)
     mask = found.mask * np.uint8(255) if len(found.classes) == 1 else found.mask
     Image.fromarray(mask).save(folder / "predictions" / name)
-    Image.fromarray(overlay_image(scan.image, scan.mask, found.mask)).save(folder / "overlays" / name)
+    Image.fromarray(overlay_image(scan.image, scan.mask, found.mask)).save(
+        folder / "overlays" / name
+    )
 
 
 @app.command()
@@ -262,7 +280,8 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
 def layers(
     model: ModelRef,
     diagram: Annotated[
-        Path | None, typer.Option("--diagram", help="Draw the network to this SVG, PDF or PNG file.")
+        Path | None,
+        typer.Option("--diagram", help="Draw the network to this SVG, PDF or PNG file."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -300,15 +319,21 @@ def _print_layers(rows: list[Any], spacing: tuple[float, float] | None, network:
     table = Table(*columns, *(["field (µm)"] if spacing else []), title=network.name)
     for row in rows:
         shape = " x ".join("?" if side is None else str(side) for side in row.output_shape)
-        field = "whole image" if row.receptive_field is None else "{} x {}".format(*row.receptive_field)
+        field = (
+            "whole image" if row.receptive_field is None else "{} x {}".format(*row.receptive_field)
+        )
         stride = "" if row.stride is None else f"{row.stride[0]:g}"
         cells = [row.name, row.kind, shape, f"{row.parameters:,}", stride, field]
         if spacing:
             cells.append(
                 ""
                 if row.receptive_field is None
-                else " x ".join(f"{f * s * 1000:.0f}" for f, s in zip(row.receptive_field, spacing, strict=True))
+                else " x ".join(
+                    f"{f * s * 1000:.0f}" for f, s in zip(row.receptive_field, spacing, strict=True)
+                )
             )
         table.add_row(*cells)
     Console().print(table)
-    typer.echo(f"{network.count_params():,} parameters. Fields are depth x width, theoretical maxima.")
+    typer.echo(
+        f"{network.count_params():,} parameters. Fields are depth x width, theoretical maxima."
+    )

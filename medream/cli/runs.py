@@ -64,11 +64,15 @@ def rerun(
     load_tensorflow()
     run = read_record(record)
     if run.command not in RUNNERS:
-        raise OutputError(f"{record} records {run.command!r}, which cannot be repeated from the command line.")
+        raise OutputError(
+            f"{record} records {run.command!r}, which cannot be repeated from the command line."
+        )
     for path, digest in run.inputs.items():
         file = Path(path)
         if digest and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            raise OutputError(f"{path} has changed since {record} was written; the run cannot be repeated.")
+            raise OutputError(
+                f"{path} has changed since {record} was written; the run cannot be repeated."
+            )
     settings = dict(run.settings)
     if settings.get("path") is not None:  # relative to the record when made from Python
         settings["path"] = str((record if record.is_dir() else record.parent) / settings["path"])

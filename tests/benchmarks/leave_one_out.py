@@ -50,4 +50,10 @@ subjects = pd.concat(
 )
 columns = ["dice", "precision", "recall", "mean_scan_dice"]
 print(subjects[["levels", "subject_id", *columns, "missed", "false_alarms"]].to_string(index=False))
-print(subjects.groupby("levels")[columns].agg(["mean", "min", "max"]).astype(float).round(3).to_string())
+print(
+    subjects.groupby("levels")[columns]
+    .agg(["mean", "min", "max"])
+    .astype(float)
+    .round(3)
+    .to_string()
+)
