@@ -86,7 +86,7 @@ def test_names_that_say_nothing_or_too_much(tmp_path):
                  "P1_x 9999x9999_1-1-1_1-1-1_OD_sn1_cube_z.img"):  # fmt: skip
         path = tmp_path / name
         path.write_bytes(b"\1" * 1024)
-        with pytest.raises(ScanError, match="Cirrus cube by its name|bytes"):
+        with pytest.raises(ScanError, match=r"Cirrus cube by its name|bytes"):
             read_scans(path)
 
 

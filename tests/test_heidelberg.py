@@ -22,7 +22,7 @@ def shown(raw):
     return np.clip((np.log(raw + 2.44e-4) + 8.3) / 8.285, 0, 1)
 
 
-def vol_bytes(raw=RAW, eye=b"OS", pattern=3, patient=PATIENT.encode(), before=320, slo=(4, 6)):
+def vol_bytes(raw=RAW, eye=b"OS", pattern=3, patient=b"PAT-4711", before=320, slo=(4, 6)):
     bscans, depth, width = raw.shape
     head = struct.pack(
         "<12sIIIdddIIddId4sqiI16s16sI24sdI24sd",

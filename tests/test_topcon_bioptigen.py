@@ -1,4 +1,4 @@
-"""Topcon .fda/.fds and Bioptigen .OCT, on files built with oct-converter's format descriptions."""
+"""Topcon .fda/.fds and Bioptigen .OCT, on synthetic files that oct-converter reads alike."""
 
 import io
 import struct
@@ -47,7 +47,7 @@ def topcon(pixels_name="@IMG_MOT_COMP_03", pixels=None, eye=1):
         b"FOCTFDA" + struct.pack("<II", 2, 1000)
         + chunk("@CAPTURE_INFO_02", bytes([eye, 2]) + struct.pack("<I100s", 1, b"") + date)
         + chunk("@PATIENT_INFO_02", struct.pack("<32s32s32s8s", PATIENT.encode(), b"Erika",
-                                                NAME.encode(), b"") + bytes(500))
+                                                NAME.encode(), b"") + b"\2" + bytes(500))
         + chunk("@HW_INFO_03", b"3DOCT-2000".ljust(100, b"\0"))
         + chunk("@PARAM_SCAN_04", struct.pack("<III5dBB", 0, 0, 0, 6.0, 4.5, 2.6, 0, 0, 0, 0))
         + chunk(pixels_name, raw_pixels() if pixels is None else pixels)

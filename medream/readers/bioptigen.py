@@ -1,9 +1,9 @@
 """Bioptigen `.OCT`: named values, then one group of them for each B-scan.
 
 Read here: oct-converter 0.7 walks the whole file to tell its size, hands out uninitialised
-memory for a file cut short, and brings all of OpenCV. The tests compare both on files built with
-oct-converter's own description of the format; no real file was at hand. The units of the scan's
-extent are not documented, so there is no spacing; the eye is not in the file.
+memory for a file cut short, and brings all of OpenCV. The tests compare both on synthetic files;
+no real file was at hand. The units of the scan's extent are not documented, so there is no
+spacing; the eye is not in the file.
 """
 
 from __future__ import annotations
@@ -77,9 +77,7 @@ def _layout(path: Path) -> _Layout:
             frames, width = [], None
             for position in range(bscans):
                 group = _group(file, _FRAME, end, path)
-                after = file.tell()
                 lines = _integer(file, group, "FRAMELINES", path)
-                file.seek(after)
                 place, size = group.get(_PIXELS, (0, 0))
                 width = lines if width is None else width
                 if lines != width or not width or size != depth * width * 2:
@@ -132,8 +130,11 @@ def _integer(file: BinaryIO, fields: dict[str, tuple[int, int]], name: str, path
     place, size = fields.get(name, (0, 0))
     if not 0 < size <= 8:
         raise ScanError(f"{path} does not say {name}; expected a complete {NAME} file.")
+    behind = file.tell()
     file.seek(place)
-    return int.from_bytes(file.read(size), "little")
+    value = int.from_bytes(file.read(size), "little")
+    file.seek(behind)
+    return value
 
 
 def _cut_short(path: Path, name: str) -> ScanError:

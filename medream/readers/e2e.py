@@ -3,7 +3,7 @@
 Read here: eyepy 0.21 follows jumps in the file back and forth without end, believes every count,
 and needs a fundus picture. Mantissas are read in their plain order, as an independent MATLAB
 reader does; eyepy and oct-converter reverse their bits, which makes intensities jump. The tests
-compare structure and order with eyepy on a file built with its own format description; no real
+compare structure and order with eyepy on a synthetic file; no real
 file was at hand. Lateral extent is in degrees there, so there is no spacing in mm.
 """
 

@@ -1,7 +1,7 @@
 """Topcon `.fda` and `.fds`: a run of named chunks, of which a few are needed.
 
 Read here: oct-converter 0.7 cannot read them beside NumPy 2.3 or later. The layout is that of
-oct-converter, with which the tests build their files; no real file was at hand.
+oct-converter, with which the tests compare synthetic files; no real file was at hand.
 """
 
 from __future__ import annotations
