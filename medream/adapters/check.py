@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from medream.adapters.dataset import Contents, Item, size_mismatch
 from medream.adapters.opening import list_contents
 from medream.errors import ScanError
 from medream.progress import progress
-from medream.readers import read_gray, read_labels
 from medream.readers.raster import ClassMap
 
 SEVERITIES = ("error", "warning", "note")
@@ -47,13 +47,13 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class _Looked:
+class Looked:
     """What reading an item's pixels showed; None where that could not be read."""
 
     item: Item
     shape: tuple[int, ...] | None
     digest: str | None
-    has_lesion: bool | None
+    labels: frozenset[int] | None
     errors: tuple[ScanError, ...]
 
 
@@ -63,6 +63,7 @@ def check_dataset(
     *,
     class_map: ClassMap | None = None,
     subject_pattern: str | None = None,
+    **options: Any,
 ) -> list[Problem]:
     """Read a whole data set and list every problem, the gravest first.
 
@@ -72,7 +73,7 @@ def check_dataset(
 
     Parameters
     ----------
-    path, adapter, class_map, subject_pattern
+    path, adapter, class_map, subject_pattern, **options
         As for `open_dataset`.
 
     Returns
@@ -98,16 +99,32 @@ def check_dataset(
     if not Path(path).is_dir():
         list_contents(path)  # raises what is the matter with the path
     try:
-        contents = list_contents(path, adapter, class_map, subject_pattern)
+        contents = list_contents(
+            path, adapter, class_map=class_map, subject_pattern=subject_pattern, **options
+        )
     except ScanError as error:
         return [_problem("error", str(error), (str(path),))]
+    return by_severity(find_problems(contents, look_at(contents)))
+
+
+def by_severity(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems with the gravest first."""
+    return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
+
+
+def find_problems(contents: Contents, looked: Sequence[Looked]) -> list[Problem]:
+    """Return what is wrong with a data set that has been looked at."""
+    return [problem for check in _CHECKS for problem in check(contents, looked)]
+
+
+def look_at(contents: Contents) -> list[Looked]:
+    """Read every B-scan and mask of a data set, and keep what it showed."""
     looked = []
     with progress("check", total=len(contents.items)) as update:
         for item in contents.items:
             looked.append(_look(item, contents.class_map))
             update()
-    problems = [problem for check in _CHECKS for problem in check(contents, looked)]
-    return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
+    return looked
 
 
 def _problem(severity: str, message: str, where: tuple[str, ...]) -> Problem:
@@ -116,29 +133,26 @@ def _problem(severity: str, message: str, where: tuple[str, ...]) -> Problem:
     return Problem(severity, what or advice.rstrip("."), where, advice if what else "")
 
 
-def _look(item: Item, class_map: ClassMap | None) -> _Looked:
+def _look(item: Item, class_map: ClassMap | None) -> Looked:
     errors: list[ScanError] = []
 
-    def attempt(read: Callable[[], np.ndarray]) -> np.ndarray | None:
+    def attempt(read: Callable[[], np.ndarray | None]) -> np.ndarray | None:
         try:
             return read()
         except ScanError as error:
             errors.append(error)
             return None
 
-    image = attempt(lambda: read_gray(item.image))
-    mask = None
-    if item.mask is not None:
-        file = item.mask
-        mask = attempt(lambda: read_labels(file, class_map))
+    image = attempt(item.read_image)
+    mask = attempt(lambda: item.read_mask(class_map))
     if image is not None and mask is not None and image.shape != mask.shape:
         errors.append(size_mismatch(item, image.shape, mask.shape))
-    return _Looked(
+    return Looked(
         item=item,
         shape=None if image is None else image.shape,
         # Of the pixels, so that the same picture saved anew is found too.
         digest=None if image is None else hashlib.sha256(image.tobytes()).hexdigest(),
-        has_lesion=None if mask is None else bool(mask.any()),
+        labels=None if mask is None else frozenset(np.unique(mask).tolist()),
         errors=tuple(errors),
     )
 
@@ -147,14 +161,14 @@ def _files(items: Iterable[Item]) -> tuple[str, ...]:
     return tuple(str(item.image) for item in items)
 
 
-def _unreadable(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Problem]:
+def _unreadable(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
     for one in looked:
         for error in one.errors:
             broken = [f for f in (one.item.image, one.item.mask) if f and str(f) in str(error)]
             yield _problem("error", str(error), tuple(str(file) for file in broken))
 
 
-def _missing_masks(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Problem]:
+def _missing_masks(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
     without = [item for item in contents.items if item.mask is None]
     if len(without) == len(contents.items):
         yield Problem(
@@ -187,7 +201,7 @@ def _missing_masks(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Pr
         )
 
 
-def _duplicates(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Problem]:
+def _duplicates(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
     parts = {item: split for split, items in contents.parts.items() for item in items}
     by_digest: dict[str, list[Item]] = {}
     for one in looked:
@@ -213,7 +227,7 @@ def _duplicates(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Probl
             )
 
 
-def _subjects(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Problem]:
+def _subjects(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
     for subject, splits in contents.known_on_both_sides.items():
         yield Problem(
             "error",
@@ -221,12 +235,12 @@ def _subjects(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Problem
             _files(item for item in contents.items if item.source.subject_id == subject),
             "Move all of a subject's scans to one side.",
         )
-    for message in contents.assumed_warnings:
+    for message in (*contents.remarks, *contents.assumed_warnings):
         yield _problem("warning", message, ())
 
 
-def _notes(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Problem]:
-    empty = [one.item for one in looked if one.has_lesion is False]
+def _notes(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
+    empty = [one.item for one in looked if one.labels is not None and not one.labels - {0}]
     if empty:
         yield Problem(
             "note",
@@ -242,7 +256,7 @@ def _notes(contents: Contents, looked: Sequence[_Looked]) -> Iterable[Problem]:
             (),
             "Training resizes them; name one device at a time if they come from several.",
         )
-    if contents.spacing_mm is None:
+    if contents.spacing_mm is None and not all(item.spacing_mm for item in contents.items):
         yield Problem(
             "note",
             "the spacing of the pixels is unknown",

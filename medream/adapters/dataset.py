@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import overload
 
@@ -24,12 +24,59 @@ HELD_OUT = 0.2  # of the subjects, for each of validation and test
 
 @dataclass(frozen=True)
 class Item:
-    """One B-scan that has not been read yet: its files, its origin and its split on disk."""
+    """One B-scan that has not been read yet: its files, its origin and its split on disk.
+
+    `load` and `load_mask` read the image and the labels where these are no picture files of
+    their own; `mask` then only names the file. `in_volume` says that the file holds other
+    B-scans too, so that its bytes are not hashed for each of them. `spacing_mm` goes before that
+    of the data set.
+    """
 
     image: Path
     mask: Path | None
     source: Source
     split: str | None
+    spacing_mm: tuple[float, float] | None = None
+    in_volume: bool = False
+    load: Callable[[], np.ndarray] | None = field(default=None, compare=False, repr=False)
+    load_mask: Callable[[], np.ndarray] | None = field(default=None, compare=False, repr=False)
+
+    def read_image(self) -> np.ndarray:
+        """Return the B-scan as float32 in [0, 1]."""
+        return read_gray(self.image) if self.load is None else self.load()
+
+    def read_mask(self, class_map: ClassMap | None = None) -> np.ndarray | None:
+        """Return the labels as uint8, None when there is no reference."""
+        if self.mask is None:
+            return None
+        return read_labels(self.mask, class_map) if self.load_mask is None else self.load_mask()
+
+
+def items_of_volume(
+    positions: Iterable[int],
+    image: Path,
+    mask: Path | None,
+    source: Source,
+    *,
+    load: Callable[[int], np.ndarray],
+    load_mask: Callable[[int], np.ndarray] | None = None,
+    split: str | None = None,
+    spacing_mm: tuple[float, float] | None = None,
+) -> list[Item]:
+    """Return an item for each of the positions of one file's B-scans; `load(k)` reads one."""
+    return [
+        Item(
+            image,
+            mask,
+            replace(source, bscan_index=k, path=str(image)),
+            split,
+            spacing_mm,
+            in_volume=True,
+            load=partial(load, k),
+            load_mask=None if load_mask is None else partial(load_mask, k),
+        )
+        for k in positions
+    ]
 
 
 @dataclass(frozen=True)
@@ -38,7 +85,8 @@ class Contents:
 
     `assumed` are the subjects that no name tells apart: B-scans of one person may lie on both
     sides of a split. `orphans` are masks without image, `ambiguous` are images with several
-    masks, `ignored` are pictures outside of the layout.
+    masks, `ignored` are pictures outside of the layout. `names` are the classes where the data set
+    defines them; `remarks` are what the adapter warns of.
     """
 
     name: str
@@ -51,15 +99,19 @@ class Contents:
     orphans: tuple[Path, ...] = ()
     ambiguous: tuple[tuple[Path, ...], ...] = ()
     ignored: tuple[Path, ...] = ()
+    names: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def labels(self) -> list[tuple[int, int]]:
         """Highest label and labelled pixels of each item's mask; zeros where there is none."""
-        return [_label_summary(item.mask, self.class_map) for item in self.items]
+        return [_label_summary(item, self.class_map) for item in self.items]
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the labels 1, 2, ...; "fluid" for a binary mask that nobody named."""
+        if self.names:
+            return self.names
         if self.class_map:
             return check_class_map(self.class_map, str(self.path))
         highest = max((label for label, _ in self.labels), default=0)
@@ -146,7 +198,7 @@ class Contents:
             "Move all of a subject's scans to one side."
             for subject, splits in self.known_on_both_sides.items()
         ]
-        return (*known, *self.assumed_warnings)
+        return (*self.remarks, *known, *self.assumed_warnings)
 
 
 def _and(words: Sequence[str]) -> str:
@@ -159,12 +211,12 @@ _HOW_TO_NAME = (
 )
 
 
-def _label_summary(mask: Path | None, class_map: ClassMap | None) -> tuple[int, int]:
-    if mask is None:
-        return 0, 0
+def _label_summary(item: Item, class_map: ClassMap | None) -> tuple[int, int]:
     try:
-        labels = read_labels(mask, class_map)
+        labels = item.read_mask(class_map)
     except ScanError:  # raised again when the scan itself is read
+        return 0, 0
+    if labels is None:
         return 0, 0
     return int(labels.max()), int(np.count_nonzero(labels))
 
@@ -257,19 +309,17 @@ class Dataset(Sequence[Scan]):
         )
 
     def _read(self, item: Item) -> Scan:
-        image = read_gray(item.image)
-        mask = None
-        if item.mask is not None:
-            mask = read_labels(item.mask, self._contents.class_map)
-            if mask.shape != image.shape:
-                raise size_mismatch(item, image.shape, mask.shape)
+        image = item.read_image()
+        mask = item.read_mask(self._contents.class_map)
+        if mask is not None and mask.shape != image.shape:
+            raise size_mismatch(item, image.shape, mask.shape)
         return Scan(
             image,
             mask=mask,
             classes=self.classes,
             valid=valid_mask(image),
-            spacing_mm=self._contents.spacing_mm,
-            source=replace(item.source, sha256=sha256_of(item.image)),
+            spacing_mm=item.spacing_mm or self._contents.spacing_mm,
+            source=replace(item.source, sha256=None if item.in_volume else sha256_of(item.image)),
         )
 
 

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from medream.adapters import folder, retouch
 from medream.adapters.dataset import Contents, Dataset, warn_of
-from medream.adapters.folder import read_folder
+from medream.adapters.listing import Listing
 from medream.errors import ConfigError, ScanError, nearest
 from medream.readers.names import cannot_read
 from medream.readers.raster import ClassMap, check_class_map
 
-ADAPTERS = {"folder": read_folder}
+
+@dataclass(frozen=True)
+class Adapter:
+    """How a data set is recognised by what lies in its folder, and how it is listed.
+
+    `read(listing, **options)` gets the options that the user gave, all of them among `options`.
+    """
+
+    recognise: Callable[[Listing], bool]
+    read: Callable[..., Contents]
+    options: tuple[str, ...] = ("class_map",)
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "retouch": Adapter(retouch.recognise, retouch.read),
+    # The last one takes any folder of pictures.
+    "folder": Adapter(
+        lambda listing: True,
+        lambda listing, **options: folder.read_folder(listing.root, **options),
+        ("class_map", "subject_pattern"),
+    ),
+}
 
 
 def open_dataset(
@@ -20,8 +45,13 @@ def open_dataset(
     *,
     class_map: ClassMap | None = None,
     subject_pattern: str | None = None,
+    **options: Any,
 ) -> Dataset:
     """Open a data set's folder; its scans are read when they are indexed.
+
+    Public data sets are recognised by what lies in the folder, and bring their subjects, classes,
+    spacing and official parts along; `medream data list` names them. Any other folder of pictures
+    is taken by its layout; `Dataset.adapter` says by which adapter.
 
     Split folders (train, validation or val, test) are kept. A part that is missing is held out
     of train, a fifth of the subjects each, always the same ones. People are never divided,
@@ -30,18 +60,23 @@ def open_dataset(
     Parameters
     ----------
     path : path of a folder
-        `{train,test}/{Image,GT}`, `images` + `masks`, the same below folders of devices or
-        subjects, or pictures alone. Image and mask are matched by name. A `dataset.toml` in it
-        may give `name`, `spacing_mm = [axial, lateral]`, `[classes]`, `subject_pattern`
-        and `device`.
+        A public data set as it is distributed, or `{train,test}/{Image,GT}`, `images` + `masks`,
+        the same below folders of devices or subjects, or pictures alone. Image and mask are
+        matched by name. A `dataset.toml` in a folder of one's own may give `name`,
+        `spacing_mm = [axial, lateral]`, `[classes]`, `subject_pattern` and `device`.
     adapter : str, optional
         Name of the adapter; found out when None.
     split : "train", "validation", "test", or None for all
     class_map : {name: grey value or (red, green, blue)}, optional
-        Meaning of the masks' values, needed for colours; see `read_labels`.
+        Meaning of the masks' values, needed for colours; see `read_labels`. For a public data
+        set it replaces its fluids by the classes given.
     subject_pattern : str, optional
         Regular expression whose group `subject` is the subject in a file or folder name.
         The default finds `subject01_...`, `patient3`, `sub-01`, `P_007`, `TRAIN012`.
+    **options
+        What single adapters offer: `grader` (1, 2; for duke_dme also "automatic") and
+        `all_bscans` (also those without a reference) for duke_dme and umn; `reference` (a
+        function that reads the XML files) for optima.
 
     Returns
     -------
@@ -52,7 +87,7 @@ def open_dataset(
     ScanError
         When there is no such folder or nothing to read in it.
     ConfigError
-        When adapter, split, or subject_pattern is unknown or impossible.
+        When adapter, split, or an option is unknown or impossible.
 
     Warns
     -----
@@ -67,10 +102,12 @@ def open_dataset(
     ...     save_phantom(phantom_scans(12, size=(64, 64), bscans_per_subject=2), folder)
     ...     test = open_dataset(folder, split="test")
     ...     scan = test[0]
-    >>> len(test), scan.shape, scan.source.subject_id
-    (4, (64, 64), 'phantom005')
+    >>> len(test), scan.shape, scan.source.subject_id, test.adapter
+    (4, (64, 64), 'phantom005', 'folder')
     """
-    contents = list_contents(path, adapter, class_map, subject_pattern)
+    contents = list_contents(
+        path, adapter, class_map=class_map, subject_pattern=subject_pattern, **options
+    )
     if contents.ambiguous:
         first = contents.ambiguous[0]
         raise ScanError(
@@ -83,18 +120,14 @@ def open_dataset(
     return dataset
 
 
-def list_contents(
-    path: str | Path,
-    adapter: str | None = None,
-    class_map: ClassMap | None = None,
-    subject_pattern: str | None = None,
-) -> Contents:
+def list_contents(path: str | Path, adapter: str | None = None, **options: Any) -> Contents:
     """List what a data set's folder holds; arguments and errors as for `open_dataset`."""
     path = Path(path)
     if adapter is not None and adapter not in ADAPTERS:
         raise ConfigError(f"Unknown adapter {adapter!r}. {nearest(adapter, ADAPTERS)}")
-    if class_map is not None:
-        check_class_map(class_map, "class_map")
+    given = {name: value for name, value in options.items() if value is not None}
+    if "class_map" in given:
+        check_class_map(given["class_map"], "class_map")
     try:
         path.stat()
     except (OSError, ValueError) as error:
@@ -103,4 +136,17 @@ def list_contents(
         raise ScanError(
             f"{path} is a file; a data set is a folder. Read a single file with read_scans."
         )
-    return ADAPTERS[adapter or "folder"](path, class_map, subject_pattern)
+    listing = Listing(path)
+    name = adapter or recognised(listing)
+    for option in given:
+        if option not in ADAPTERS[name].options:
+            raise ConfigError(
+                f"The adapter {name!r}, which {path} is read by, has no option {option!r}; it "
+                f"takes: {', '.join(ADAPTERS[name].options) or 'none'}."
+            )
+    return ADAPTERS[name].read(listing, **given)
+
+
+def recognised(listing: Listing) -> str:
+    """Return the name of the first adapter that recognises a folder."""
+    return next(name for name, known in ADAPTERS.items() if known.recognise(listing))

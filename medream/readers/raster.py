@@ -113,6 +113,36 @@ def read_labels(path: str | Path, class_map: ClassMap | None = None) -> np.ndarr
     return _with_image(path, decode)
 
 
+def read_values(path: str | Path, page: int = 0, colour: bool = False) -> np.ndarray:
+    """Read the numbers of a picture as they are, for data sets that define their meaning.
+
+    Parameters
+    ----------
+    path : path
+    page : int
+        Page of a TIFF.
+    colour : bool
+        Return the colours instead of grey values; transparent pixels are black.
+
+    Returns
+    -------
+    int64 array, shape (depth, width), or (depth, width, 3) with `colour`
+
+    Raises
+    ------
+    ScanError
+        When the file cannot be read, has no such page, or is in colour and `colour` is not asked.
+    """
+    path = Path(path)
+
+    def decode(image: Image.Image) -> np.ndarray:
+        chosen([page], _page_count(image), path)
+        image.seek(page)
+        return _mask_values(image, path, keep_colour=colour)
+
+    return _with_image(path, decode)
+
+
 def check_class_map(class_map: ClassMap, where: str) -> tuple[str, ...]:
     """Return the class names of a class map in label order, or raise ScanError."""
     for name, value in class_map.items():
