@@ -27,6 +27,8 @@ from medream.readers import (
     e2e,
     heidelberg,
     heyex_xml,
+    listed,
+    nifti,
     raster,
     topcon,
 )
@@ -80,10 +82,6 @@ class Format:
     lists_pictures: bool = False
 
 
-def _is_nifti(path: Path, head: bytes) -> bool:
-    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] == b"n+2\0"
-
-
 def _starts(*marks: bytes) -> Callable[[Path, bytes], bool]:
     return lambda path, head: head.startswith(marks)
 
@@ -99,7 +97,7 @@ FORMATS = (
     DICOM,  # first, since its preamble may be that of a TIFF
     PICTURES,
     Format("NumPy file", lambda path, head: arrays.is_numpy(head), arrays.read, arrays.header),
-    Format("NIfTI", _is_nifti, gzipped=True),
+    Format(nifti.NAME, nifti.sniff, nifti.read, nifti.header, gzipped=True),
     Format(heidelberg.NAME, heidelberg.sniff, heidelberg.read, heidelberg.header),
     Format(e2e.NAME, e2e.sniff, e2e.read, e2e.header),
     Format(heyex_xml.NAME, heyex_xml.sniff, heyex_xml.read, heyex_xml.header, lists_pictures=True),
@@ -108,6 +106,7 @@ FORMATS = (
     Format("MetaImage", _starts(b"ObjectType", b"NDims")),
     Format("MATLAB", _starts(b"MATLAB 5.0")),
     Format("HDF5 (MATLAB 7.3)", _starts(b"\x89HDF\r\n\x1a\n")),
+    Format(listed.NAME, listed.sniff, listed.read, listed.header),
     Format(cirrus.NAME, cirrus.sniff, cirrus.read, cirrus.header),  # told by name: after the rest
 )
 

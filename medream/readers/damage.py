@@ -28,7 +28,7 @@ def guarded(path: Path, expected: str) -> Iterator[None]:
     except MedreamError:
         raise
     except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
-        raise cannot_read(path, error) from error
+        raise cannot_read(Path(error.filename or path), error) from error
     except MemoryError as error:
         raise ScanError(
             f"{path} needs more memory than there is. Read it on a larger machine, or B-scan by "

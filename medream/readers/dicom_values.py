@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medream.errors import ScanError
+from medream.readers.intensity import grey, linear
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-_COLOUR_SPREAD = 10 / 255  # as for pictures; lossy compression gives channels small differences
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def groups(ds: Dataset, frame: int) -> Iterator[Dataset]:
@@ -62,9 +60,9 @@ def scaling(ds: Dataset, frames: int) -> Callable[[np.ndarray, int], np.ndarray]
     photometric = str(ds.get("PhotometricInterpretation", ""))
     lowest, highest = stored_range(ds)
     if int(ds.get("SamplesPerPixel") or 1) > 1:
-        return lambda stored, frame: _grey(stored / np.float32(highest), ds.filename)
+        return lambda stored, frame: grey(stored / np.float32(highest), ds.filename)
     if photometric == "PALETTE COLOR":
-        return lambda stored, frame: _grey(_looked_up(stored, ds), ds.filename)
+        return lambda stored, frame: grey(_looked_up(stored, ds), ds.filename)
     turned = photometric == "MONOCHROME1"
     if ds.get("ModalityLUTSequence") or ds.get("VOILUTSequence"):
         table = _table(ds, lowest, highest)
@@ -85,25 +83,6 @@ def scaling(ds: Dataset, frames: int) -> Callable[[np.ndarray, int], np.ndarray]
         return linear(stored, *((high, low) if turned else (low, high)))
 
     return scale
-
-
-def linear(stored: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Map the values from `low` to `high` onto [0, 1] as float32 and cut off what lies beyond.
-
-    >>> linear(np.array([0, 51, 255], "uint8"), 0, 255).tolist()
-    [0.0, 0.20000000298023224, 1.0]
-    >>> linear(np.array([10, 20, 90], "uint8"), 60, 20).tolist()
-    [1.0, 1.0, 0.0]
-    """
-    if low == 0:
-        image = np.divide(stored, np.float32(high), dtype=np.float32)
-    else:
-        image = np.subtract(stored, np.float32(low), dtype=np.float32)
-        image /= np.float32(high - low)
-    whole = np.iinfo(stored.dtype)
-    if (low, high) != (whole.min, whole.max):
-        np.clip(image, 0, 1, out=image)
-    return image
 
 
 def _rescale(ds: Dataset, frame: int) -> tuple[float, float]:
@@ -162,14 +141,3 @@ def _looked_up(stored: np.ndarray, ds: Dataset) -> np.ndarray:
 
     colours = apply_color_lut(stored, ds)
     return colours / np.float32(np.iinfo(colours.dtype).max)
-
-
-def _grey(colours: np.ndarray, where: Any) -> np.ndarray:
-    """Return the one channel of a grey picture in three; refuse real colour."""
-    spread = np.ptp(colours, axis=-1)
-    if spread.max() > _COLOUR_SPREAD:
-        raise ScanError(
-            f"{where} is in colour ({np.mean(spread > _COLOUR_SPREAD):.1%} of its pixels); a B-scan "
-            "is grey. Export it without colour map, lines or text."
-        )
-    return np.clip(colours @ _LUMA, 0, 1).astype(np.float32)
