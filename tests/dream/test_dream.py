@@ -160,9 +160,10 @@ def test_neither_image_nor_model_is_changed(unet):
 @given(seed=st.integers(0, 99))
 def test_pixels_that_are_not_valid_never_change(unet, seed):
     image = noise(24, 20, seed=seed)
-    valid = np.random.default_rng(seed).random((24, 20)) < 0.7
-    valid[:5] = False
-    result = dream(unet, image, "dec1_conv", valid=valid, **QUICK)
+    first, last = np.random.default_rng(seed).integers([1, 12], [8, 20])
+    valid = np.zeros((24, 20), bool)
+    valid[first:, :last] = True
+    result = dream(unet, image, "dec1_conv", valid=valid, **{**QUICK, "octaves": (-1, 0, 1)})
     for got in (result.dream, result.enhanced, result.control):
         assert got[~valid].tobytes() == image[~valid].tobytes()
         assert not np.array_equal(got[valid], image[valid])
@@ -324,6 +325,11 @@ def test_a_fixed_size_network_runs_at_other_sizes_before_its_dense_head(vgg):
         dream(vgg, noise(45, 23, 3), "head", octaves=None, steps=1)
 
 
+def test_an_image_smaller_than_the_stride_is_mirrored_up_to_it(vgg):
+    result = dream(vgg, noise(1, 1, 3), "pool1", **QUICK)
+    assert result.enhanced.shape == (1, 1, 3)
+
+
 def test_a_fixed_size_unet_runs_at_other_sizes(unet):
     fixed = small_unet(size=16)
     fixed.set_weights(unet.get_weights())
@@ -469,8 +475,8 @@ def test_redrawn_weights_keep_their_scale_and_nothing_else(unet):
 def test_the_statistics_of_an_input_normalisation_are_kept():
     from medream.dream.control import redraw_weights
 
-    normalisation = L.Normalization(axis=None)
-    normalisation.adapt(noise(10, 4))
+    normalisation = L.Normalization(axis=-1)
+    normalisation.adapt(noise(10, 8))
     for old, new in zip(
         normalisation.get_weights(), redraw_weights([normalisation], 0), strict=True
     ):

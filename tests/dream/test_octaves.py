@@ -64,5 +64,5 @@ def test_a_small_octave_holds_no_pixel_that_mixes_in_what_is_not_valid():
 
 
 def test_shrinking_is_antialiased():
-    stripes = np.tile(np.float32([[[0.0], [1.0]]]), (32, 16, 1))
-    assert np.abs(resize(stripes, (16, 16))[:, 2:-2] - 0.5).max() < 0.05
+    stripes = (np.arange(33) % 2).astype(np.float32)[None, :, None].repeat(33, axis=0)
+    assert np.abs(resize(stripes, (33, 11))[:, 1:-1] - 0.5).max() < 0.1
