@@ -28,6 +28,8 @@ from medream.readers import (
     heidelberg,
     heyex_xml,
     listed,
+    matlab,
+    metaimage,
     nifti,
     raster,
     topcon,
@@ -82,10 +84,6 @@ class Format:
     lists_pictures: bool = False
 
 
-def _starts(*marks: bytes) -> Callable[[Path, bytes], bool]:
-    return lambda path, head: head.startswith(marks)
-
-
 _HEAD = 1024  # bytes that are looked at
 _GZIP = b"\x1f\x8b"
 
@@ -103,18 +101,18 @@ FORMATS = (
     Format(heyex_xml.NAME, heyex_xml.sniff, heyex_xml.read, heyex_xml.header, lists_pictures=True),
     Format(topcon.NAME, topcon.sniff, topcon.read, topcon.header),
     Format(bioptigen.NAME, bioptigen.sniff, bioptigen.read, bioptigen.header),
-    Format("MetaImage", _starts(b"ObjectType", b"NDims")),
-    Format("MATLAB", _starts(b"MATLAB 5.0")),
-    Format("HDF5 (MATLAB 7.3)", _starts(b"\x89HDF\r\n\x1a\n")),
+    Format(metaimage.META, metaimage.sniff_meta, metaimage.read, metaimage.header),
+    Format(metaimage.NRRD, metaimage.sniff_nrrd, metaimage.read, metaimage.header),
+    Format(matlab.NAME, matlab.sniff, matlab.read, matlab.header),
     Format(listed.NAME, listed.sniff, listed.read, listed.header),
     Format(cirrus.NAME, cirrus.sniff, cirrus.read, cirrus.header),  # told by name: after the rest
 )
 
 
 def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan]:
-    """Read every B-scan of a file, or of a folder's pictures in natural order as one volume.
+    """Read every B-scan of a file or folder; a folder's pictures are one volume in natural order.
 
-    Reads PNG, JPEG, TIFF, BMP, .npy and .npz; the format is told from the content.
+    The format is told from the content; `FORMATS` lists those that are read.
 
     Parameters
     ----------

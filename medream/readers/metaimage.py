@@ -1,0 +1,261 @@
+"""MetaImage (`.mhd` + `.raw`, `.mha`) and NRRD, by SimpleITK. See `axes` and `intensity`.
+
+The text header is checked here first, since SimpleITK believes it: it would follow the name of the
+pixel file out of the folder and take memory for any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from medream.errors import ScanError
+from medream.readers.axes import Axes, find_axes
+from medream.readers.damage import check_claim, guarded
+from medream.readers.header import Header, chosen
+from medream.readers.intensity import type_range, value_range
+from medream.readers.names import read_head
+from medream.readers.valid import valid_mask
+from medream.scan import Scan, Source
+
+META, NRRD = "MetaImage", "NRRD"
+_EXPECTED = "a complete MetaImage or NRRD volume"
+_LONGEST_HEADER = 65536
+_META_TYPES = {
+    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
+    "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4,
+    "MET_DOUBLE": 8,
+}  # fmt: skip
+_NRRD_TYPES = {
+    1: ("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"),
+    2: ("short", "short int", "signed short", "signed short int", "int16", "int16_t", "ushort",
+        "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    4: ("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t",
+        "float"),
+    8: ("longlong", "long long", "long long int", "int64", "int64_t", "ulonglong",
+        "unsigned long long", "unsigned long long int", "uint64", "uint64_t", "double"),
+}  # fmt: skip
+
+
+def sniff_meta(path: Path, head: bytes) -> bool:
+    """Tell from its text header whether a file is a MetaImage."""
+    lines = head.split(b"\n", 1)
+    return lines[0].split(b"=")[0].strip() in (b"ObjectType", b"NDims") and b"=" in lines[0]
+
+
+def sniff_nrrd(path: Path, head: bytes) -> bool:
+    """Tell from its magic whether a file is NRRD."""
+    return head.startswith(b"NRRD00")
+
+
+def header(path: Path) -> list[Header]:
+    """Tell what the header says; no pixels are read."""
+    with guarded(path, _EXPECTED):
+        volume = _open(path)
+        return [
+            Header(
+                volume.claim.format,
+                bscans=volume.axes.bscans,
+                size=volume.axes.size,
+                spacing_mm=volume.axes.spacing_mm,
+                bscan_spacing_mm=volume.axes.bscan_spacing_mm,
+            )
+        ]
+
+
+def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
+    """Read the B-scans, or those at the positions `only`.
+
+    Of an uncompressed volume of 8 or 16 bit only these are read; the range of other types is told
+    from the whole volume.
+    """
+    with guarded(path, _EXPECTED):
+        volume = _open(path)
+        axes = volume.axes
+        full = volume.full
+        whole = None
+        if only is None or full is None or volume.claim.compressed:
+            whole = volume.stored()
+            full = value_range(whole, path) if full is None else full
+        scans = []
+        for position in chosen(only, axes.bscans, path):
+            one = volume.stored(position) if whole is None else whole[axes.index(position)]
+            picture = axes.picture(one, full, path)
+            scans.append(
+                Scan(
+                    picture,
+                    valid=valid_mask(picture),
+                    spacing_mm=axes.spacing_mm,
+                    source=Source(bscan_index=position),
+                )
+            )
+        return scans
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What a text header says."""
+
+    format: str
+    shape: tuple[int, ...]
+    item_bytes: int
+    compressed: bool
+    text: bool  # numbers written out, one byte or more each
+    file: str | None  # of the pixels; None when they follow the header
+
+
+@dataclass(frozen=True)
+class _Volume:
+    reader: Any
+    axes: Axes
+    claim: _Claim
+
+    @property
+    def full(self) -> float | None:
+        """The value that becomes 1, where the type alone says so."""
+        import SimpleITK as sitk
+
+        types = {
+            sitk.sitkUInt8: np.uint8, sitk.sitkVectorUInt8: np.uint8,
+            sitk.sitkUInt16: np.uint16, sitk.sitkVectorUInt16: np.uint16,
+        }  # fmt: skip
+        kind = types.get(self.reader.GetPixelID())
+        return None if kind is None else type_range(np.dtype(kind))
+
+    def stored(self, position: int | None = None) -> np.ndarray:
+        """Return the volume, or one B-scan of it, with the axes as the file stores them."""
+        import SimpleITK as sitk
+
+        axes, reader = self.axes, self.reader
+        size = list(reader.GetSize())
+        shape = list(axes.shape)
+        if position is not None and axes.bscan is not None:
+            index = [0] * len(size)
+            index[axes.bscan] = position
+            size[axes.bscan] = 0
+            del shape[axes.bscan]
+            reader.SetExtractIndex(index)
+            reader.SetExtractSize(size)
+        pixels = sitk.GetArrayFromImage(reader.Execute())
+        if reader.GetNumberOfComponents() > 1:
+            channels = [(name, pixels.dtype) for name in ("red", "green", "blue")]
+            pixels = pixels.view(channels)[..., 0]
+        stored: np.ndarray = pixels.T.reshape(shape)
+        return stored
+
+
+def _open(path: Path) -> _Volume:
+    import SimpleITK as sitk
+
+    claim = _nrrd_claim(path) if read_head(path, 4) == b"NRRD" else _meta_claim(path)
+    pixels = path if claim.file is None else _beside(path, claim.file)
+    there = pixels.stat().st_size
+    smallest = 1 if claim.text else claim.item_bytes
+    check_claim(path, claim.shape, there, smallest, compressed=claim.compressed)
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NrrdImageIO" if claim.format == NRRD else "MetaImageIO")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    if reader.GetNumberOfComponents() not in (1, 3):
+        raise ScanError(
+            f"{path} has {reader.GetNumberOfComponents()} values in each pixel; expected one grey "
+            "value. Save each of them as a volume of its own."
+        )
+    return _Volume(reader, find_axes(reader.GetSize(), reader.GetSpacing(), path), claim)
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Return the pixel file, which must lie in the header's folder or below it."""
+    steps = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
+    rooted = name.startswith(("/", "\\")) or PureWindowsPath(name).drive
+    if ".." in steps or rooted:
+        raise ScanError(
+            f"{path} names {name!r} as its pixel file, which lies outside of its folder; not "
+            "followed. Put both files into one folder and correct the name."
+        )
+    found = path.parent / name
+    if not found.is_file():
+        raise ScanError(
+            f"{path} names {name!r} as its pixel file, which is missing. Copy it beside the header."
+        )
+    return found
+
+
+def _text(path: Path) -> str:
+    return read_head(path, _LONGEST_HEADER).decode("latin-1")
+
+
+def _wrong(path: Path, key: str, value: object, expected: str) -> ScanError:
+    return ScanError(
+        f"{path}: the header has {key} = {str(value)[:40]!r}; expected {expected}. Copy or export "
+        "the file again."
+    )
+
+
+def _lengths(path: Path, key: str, value: str, axes: str) -> tuple[int, ...]:
+    words = value.split()
+    if not words or not all(word.isdecimal() and len(word) < 12 for word in words):
+        raise _wrong(path, key, value, "the number of pixels along each axis")
+    if not (axes.isdecimal() and len(words) == int(axes) and 2 <= len(words) <= 5):
+        raise _wrong(path, key, value, f"a number for each of {axes[:9]!r} axes, from 2 to 5")
+    return tuple(int(word) for word in words)
+
+
+def _meta_claim(path: Path) -> _Claim:
+    fields: dict[str, str] = {}
+    for line in _text(path).split("\n"):
+        key, found, value = line.partition("=")
+        if not found:
+            break
+        fields[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            break
+    file = fields.get("ElementDataFile", "")
+    if not file or file.split()[0] == "LIST" or "%" in file:
+        raise _wrong(path, "ElementDataFile", file, "LOCAL or the name of one pixel file")
+    kind = fields.get("ElementType", "")
+    if kind.removesuffix("_ARRAY") not in _META_TYPES:
+        raise _wrong(path, "ElementType", kind, "a type such as MET_UCHAR")
+    shape = _lengths(path, "DimSize", fields.get("DimSize", ""), fields.get("NDims", ""))
+    channels = fields.get("ElementNumberOfChannels", "1")
+    if not (channels.isdecimal() and 1 <= int(channels) <= 16):
+        raise _wrong(path, "ElementNumberOfChannels", channels, "1")
+    return _Claim(
+        META,
+        shape,
+        _META_TYPES[kind.removesuffix("_ARRAY")] * int(channels),
+        compressed=fields.get("CompressedData", "").lower() in ("true", "1"),
+        text=fields.get("BinaryData", "true").lower() in ("false", "0"),
+        file=None if file.upper() == "LOCAL" else file,
+    )
+
+
+def _nrrd_claim(path: Path) -> _Claim:
+    fields: dict[str, str] = {}
+    for line in _text(path).splitlines()[1:]:
+        if not line.strip():
+            break
+        key, found, value = line.partition(":")
+        if found and not line.startswith("#"):
+            fields[key.strip().lower().replace(" ", "")] = value.strip()
+    file = fields.get("datafile")
+    if file is not None and (not file or file.split()[0] == "LIST" or "%" in file):
+        raise _wrong(path, "data file", file, "the name of one pixel file")
+    kind = fields.get("type", "").lower()
+    size = next((size for size, names in _NRRD_TYPES.items() if kind in names), None)
+    if size is None:
+        raise _wrong(path, "type", kind, "a type such as uint8")
+    encoding = fields.get("encoding", "").lower()
+    return _Claim(
+        NRRD,
+        _lengths(path, "sizes", fields.get("sizes", ""), fields.get("dimension", "")),
+        size,
+        compressed=encoding in ("gzip", "gz", "bzip2", "bz2"),
+        text=encoding in ("text", "txt", "ascii", "hex"),
+        file=file,
+    )
