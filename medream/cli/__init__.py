@@ -50,6 +50,11 @@ def main() -> None:
     except OSError as error:
         place = f" {error.filename}" if error.filename else ""
         _fail(f"The system refused a file{place}: {error.strerror or error}.")
+    except Exception as error:
+        # TensorFlow has errors of its own for files that it cannot write and memory it lacks.
+        if not type(error).__module__.startswith("tensorflow.python.framework.errors"):
+            raise
+        _fail(f"TensorFlow gave up: {str(error).splitlines()[0][:300]}")
 
 
 def _fail(message: str) -> None:
