@@ -177,7 +177,17 @@ def _missing_masks(contents: Contents, looked: Sequence[Looked]) -> Iterable[Pro
             (),
             "To train and evaluate, put masks of the same names into 'GT' or 'masks'.",
         )
-    elif without:
+        without = []
+    masked = {item.split for item in contents.items if item.mask is not None}
+    for split in dict.fromkeys(item.split for item in without if item.split not in masked):
+        yield Problem(
+            "note",
+            f"the {split} part has no masks",
+            (),
+            "It can be segmented, not scored, as the test part of a challenge.",
+        )
+    without = [item for item in without if item.split in masked]
+    if without:
         yield Problem(
             "error",
             f"{len(without)} of {len(contents.items)} images have no mask",

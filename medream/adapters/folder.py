@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from medream.adapters.dataset import Contents, Item
+from medream.adapters.listing import numbered
 from medream.errors import ConfigError, ScanError, nearest
-from medream.readers.names import SUBJECT_PATTERN, natural_key, raster_files, subject_in
+from medream.readers.names import SUBJECT_PATTERN, raster_files, subject_in
 from medream.readers.raster import ClassMap, check_class_map
 from medream.scan import Source
-from medream.split import SPLITS
 
 SIDECAR = "dataset.toml"
 
@@ -77,7 +77,7 @@ def read_folder(
         When the folder holds no pictures, or its `dataset.toml` is wrong.
     """
     sidecar = read_sidecar(path)
-    pattern = _compiled(subject_pattern or sidecar.subject_pattern)
+    pattern = compiled(subject_pattern or sidecar.subject_pattern)
     places = _places(path)
     masks: dict[tuple, list[Path]] = {}
     for place in places:
@@ -103,7 +103,7 @@ def read_folder(
         name=name,
         adapter="folder",
         path=path,
-        items=_numbered(items),
+        items=numbered(items),
         class_map=class_map or sidecar.classes,
         spacing_mm=sidecar.spacing_mm,
         assumed=frozenset(assumed),
@@ -154,7 +154,7 @@ def _spacing(value: Any, file: Path) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
-def _compiled(pattern: str | None) -> re.Pattern[str]:
+def compiled(pattern: str | None) -> re.Pattern[str]:
     if pattern is None:
         return SUBJECT_PATTERN
     try:
@@ -221,22 +221,3 @@ def _source(
         ),
         assumed,
     )
-
-
-def _numbered(items: list[Item]) -> tuple[Item, ...]:
-    """Number the B-scans within each volume and order all by split, volume and number."""
-    volumes: dict[tuple[str, str], list[Item]] = {}
-    for item in items:
-        volumes.setdefault((item.source.subject_id, item.source.volume_id), []).append(item)
-    numbered = []
-    for volume in volumes.values():
-        volume.sort(key=lambda item: (natural_key(item.image.name), natural_key(item.image)))
-        for index, item in enumerate(volume):
-            numbered.append(replace(item, source=replace(item.source, bscan_index=index)))
-
-    def order(item: Item) -> tuple:
-        split = SPLITS.index(item.split) if item.split else len(SPLITS)
-        volume = natural_key(item.source.subject_id), natural_key(item.source.volume_id)
-        return split, *volume, item.source.bscan_index
-
-    return tuple(sorted(numbered, key=order))

@@ -126,3 +126,23 @@ def in_order(items: Sequence[Item]) -> tuple[Item, ...]:
         return split, *names, source.bscan_index
 
     return tuple(sorted(items, key=key))
+
+
+def numbered(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Number the pictures within each volume in natural order, and put all in order."""
+    volumes: dict[tuple[str, str], list[Item]] = {}
+    for item in items:
+        volumes.setdefault((item.source.subject_id, item.source.volume_id), []).append(item)
+    result = []
+    for volume in volumes.values():
+        volume.sort(key=lambda item: (natural_key(item.image.name), natural_key(item.image)))
+        for index, item in enumerate(volume):
+            result.append(replace(item, source=replace(item.source, bscan_index=index)))
+    return in_order(result)
+
+
+def unused(listing: Listing, pattern: str, items: Sequence[Item]) -> tuple[Path, ...]:
+    """Return the files that fit a pattern of masks and are the mask of no item."""
+    used = {item.mask for item in items}
+    found = (listing.path(match.string) for match in listing.find(pattern))
+    return tuple(file for file in found if file not in used)

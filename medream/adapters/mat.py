@@ -53,6 +53,19 @@ def variable(path: Path, name: str) -> np.ndarray:
     return _variable(path, name, path.stat().st_mtime_ns)
 
 
+def load(path: Path, name: str) -> np.ndarray:
+    """Return a whole variable in MATLAB's order of axes, and keep nothing."""
+    if is_v73(path):
+        return _with_h5(path, lambda file: np.asarray(_own(file, name, path)).T)
+
+    def read() -> np.ndarray:
+        from scipy.io import loadmat
+
+        return np.asarray(loadmat(path, variable_names=[name])[name])
+
+    return _guarded(path, read)
+
+
 def cells(path: Path, name: str) -> list[np.ndarray]:
     """Return the arrays in a cell array (1, n), in MATLAB's order of axes."""
     if is_v73(path):
@@ -62,7 +75,7 @@ def cells(path: Path, name: str) -> list[np.ndarray]:
             return [np.asarray(file[reference]).T for reference in references]
 
         return _with_h5(path, read)
-    found = variable(path, name)
+    found = load(path, name)
     if found.dtype != object:
         raise ScanError(f"{path}: {name} is no cell array; expected one cell for each subject.")
     return [np.asarray(cell) for cell in found.ravel()]
@@ -70,12 +83,7 @@ def cells(path: Path, name: str) -> list[np.ndarray]:
 
 @lru_cache(maxsize=2)
 def _variable(path: Path, name: str, changed: int) -> np.ndarray:
-    def load() -> np.ndarray:
-        from scipy.io import loadmat
-
-        return np.asarray(loadmat(path, variable_names=[name])[name])
-
-    return _guarded(path, load)
+    return load(path, name)
 
 
 def _is_array(value: Any) -> bool:

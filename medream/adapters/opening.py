@@ -7,7 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medream.adapters import folder, retouch
+from medream.adapters import (
+    amd_dme_3d,
+    amd_sd,
+    aroi,
+    duke_dme,
+    folder,
+    mirage,
+    nnunet,
+    oct5k,
+    oimhs,
+    optima,
+    retouch,
+    rvo_lesion,
+    umn,
+    unlabelled,
+)
 from medream.adapters.dataset import Contents, Dataset, warn_of
 from medream.adapters.listing import Listing
 from medream.errors import ConfigError, ScanError, nearest
@@ -29,6 +44,20 @@ class Adapter:
 
 ADAPTERS: dict[str, Adapter] = {
     "retouch": Adapter(retouch.recognise, retouch.read),
+    "duke_dme": Adapter(duke_dme.recognise, duke_dme.read, ("grader", "all_bscans")),
+    "umn": Adapter(umn.recognise, umn.read, ("grader", "all_bscans")),
+    "aroi": Adapter(aroi.recognise, aroi.read),
+    "nnunet": Adapter(nnunet.recognise, nnunet.read, ("class_map", "subject_pattern")),
+    "amd_dme_3d": Adapter(amd_dme_3d.recognise, amd_dme_3d.read, ()),
+    "amd_sd": Adapter(amd_sd.recognise, amd_sd.read),
+    "oimhs": Adapter(oimhs.recognise, oimhs.read),
+    "rvo_lesion": Adapter(rvo_lesion.recognise, rvo_lesion.read),
+    "mirage": Adapter(mirage.recognise, mirage.read, ("class_map", "subject_pattern")),
+    "oct5k": Adapter(oct5k.recognise, oct5k.read, ()),
+    "octdl": Adapter(unlabelled.recognise_octdl, unlabelled.read_octdl, ()),
+    "kermany": Adapter(unlabelled.recognise_kermany, unlabelled.read_kermany, ()),
+    "octid": Adapter(unlabelled.recognise_octid, unlabelled.read_octid, ()),
+    "optima": Adapter(optima.recognise, optima.read, ("reference",)),
     # The last one takes any folder of pictures.
     "folder": Adapter(
         lambda listing: True,
@@ -144,7 +173,13 @@ def list_contents(path: str | Path, adapter: str | None = None, **options: Any) 
                 f"The adapter {name!r}, which {path} is read by, has no option {option!r}; it "
                 f"takes: {', '.join(ADAPTERS[name].options) or 'none'}."
             )
-    return ADAPTERS[name].read(listing, **given)
+    contents = ADAPTERS[name].read(listing, **given)
+    if not contents.items:
+        raise ScanError(
+            f"{path} holds no B-scans in the layout that the adapter {name!r} reads. Give the "
+            "data set's own folder, unpacked, or leave the adapter out."
+        )
+    return contents
 
 
 def recognised(listing: Listing) -> str:

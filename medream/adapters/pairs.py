@@ -43,7 +43,8 @@ def is_pair(path: Path) -> bool:
         return False
     grey = np.ptp(left, axis=-1) <= _GREY
     pure = ((right < 64) | (right >= 192)).all(axis=-1)
-    return min(grey.mean(), pure.mean()) >= 1 - _ODD and bool(left.any())
+    shades = ((left >= 32) & (left < 224)).all(axis=-1)  # a mask has none
+    return bool(min(grey.mean(), pure.mean()) >= 1 - _ODD and shades.mean() > _ODD)
 
 
 def _halves(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,6 @@ from medream.adapters import volume
 from medream.adapters.dataset import Contents, Item, items_of_volume
 from medream.adapters.labels import Values, chosen_values, labels_of
 from medream.adapters.listing import Listing, in_order
-from medream.errors import ScanError
 from medream.readers.raster import ClassMap
 from medream.scan import Source
 
@@ -56,8 +55,6 @@ def read(listing: Listing, class_map: ClassMap | None = None) -> Contents:
             split="test" if subject.upper().startswith("TEST") else "train",
             spacing_mm=head.spacing_mm,
         )
-    if not items:
-        raise ScanError(f"{listing.root} holds no oct.mhd; expected TRAINnnn/oct.mhd and others.")
     return Contents(
         name="RETOUCH",
         adapter="retouch",
