@@ -9,7 +9,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from medream.description import parse, source_of
 from medream.errors import ScanError
+from medream.readers.described import as_written
 from medream.readers.header import Header, chosen
 from medream.readers.names import cannot_read
 from medream.readers.valid import valid_mask
@@ -38,13 +40,17 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         common["classes"] = tuple(f"class{k}" for k in range(1, int(masks.max()) + 1))
     if "spacing_mm" in content:
         common["spacing_mm"] = _spacing(content["spacing_mm"], path)
+    described = _description(content, path)
     return [
-        Scan(
-            images[k],
-            mask=None if masks is None else masks[k],
-            valid=valid_mask(images[k]) if valids is None else valids[k],
-            source=Source(bscan_index=k),
-            **common,
+        as_written(
+            Scan(
+                images[k],
+                mask=None if masks is None else masks[k],
+                valid=valid_mask(images[k]) if valids is None else valids[k],
+                source=Source(bscan_index=k),
+                **common,
+            ),
+            described,
         )
         for k in chosen(only, len(images), path)
     ]
@@ -60,11 +66,26 @@ def header(path: Path) -> list[Header]:
         raise _damaged(path, error) from error
     key = _image_key(found, path)
     bscans, depth, width = _volume_shape(found[key], path, key)
-    spacing = None
-    if "spacing_mm" in found:
+    spacing, described = None, None
+    if found.keys() & {"spacing_mm", "description"}:
         with np.load(path, allow_pickle=False) as content:
-            spacing = _spacing(content["spacing_mm"], path)
-    return [Header("NumPy file", bscans, (depth, width), spacing_mm=spacing)]
+            described = _description(content, path)
+            if "spacing_mm" in content:
+                spacing = _spacing(content["spacing_mm"], path)
+    known = source_of(described or {})
+    return [
+        Header(
+            "NumPy file",
+            bscans,
+            (depth, width),
+            device=known.device,
+            laterality=known.laterality,
+            spacing_mm=spacing,
+            bscan_spacing_mm=(described or {}).get("bscan_spacing_mm"),
+            subject_id=known.subject_id,
+            volume_id=known.volume_id,
+        )
+    ]
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -96,6 +117,11 @@ def _image_key(content: Mapping[str, object], path: Path) -> str:
             "'image' or 'original' of shape (depth, width) or (bscan, depth, width)."
         )
     return key
+
+
+def _description(content: Mapping[str, np.ndarray], path: Path) -> dict[str, Any] | None:
+    text = content.get("description")
+    return parse(str(text), str(path)) if text is not None and text.dtype.kind == "U" else None
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from medream.description import source_of
 from medream.errors import ScanError
 from medream.readers.axes import Axes, find_axes
 from medream.readers.damage import check_claim, guarded
+from medream.readers.described import HEAD, as_written, axes_of, in_metaimage
 from medream.readers.header import Header, chosen
 from medream.readers.intensity import type_range, value_range
 from medream.readers.names import read_head
@@ -56,11 +58,16 @@ def header(path: Path) -> list[Header]:
     """Tell what the header says; no pixels are read."""
     with guarded(path, _EXPECTED):
         volume = _open(path)
+        known = source_of(volume.described or {})
         return [
             Header(
                 volume.claim.format,
                 bscans=volume.axes.bscans,
                 size=volume.axes.size,
+                device=known.device,
+                laterality=known.laterality,
+                subject_id=known.subject_id,
+                volume_id=known.volume_id,
                 spacing_mm=volume.axes.spacing_mm,
                 bscan_spacing_mm=volume.axes.bscan_spacing_mm,
             )
@@ -85,14 +92,13 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         for position in chosen(only, axes.bscans, path):
             one = volume.stored(position) if whole is None else whole[axes.index(position)]
             picture = axes.picture(one, full, path)
-            scans.append(
-                Scan(
-                    picture,
-                    valid=valid_mask(picture),
-                    spacing_mm=axes.spacing_mm,
-                    source=Source(bscan_index=position),
-                )
+            scan = Scan(
+                picture,
+                valid=valid_mask(picture),
+                spacing_mm=axes.spacing_mm,
+                source=Source(bscan_index=position),
             )
+            scans.append(as_written(scan, volume.described))
         return scans
 
 
@@ -113,6 +119,7 @@ class _Volume:
     reader: Any
     axes: Axes
     claim: _Claim
+    described: dict[str, Any] | None  # where medream wrote the file
 
     @property
     def full(self) -> float | None:
@@ -166,7 +173,11 @@ def _open(path: Path) -> _Volume:
             f"{path} has {reader.GetNumberOfComponents()} values in each pixel; expected one grey "
             "value. Save each of them as a volume of its own."
         )
-    return _Volume(reader, find_axes(reader.GetSize(), reader.GetSpacing(), path), claim)
+    shape = reader.GetSize()
+    described = in_metaimage(read_head(path, HEAD), path) if claim.format == META else None
+    if described is not None and len(shape) == 3:
+        return _Volume(reader, axes_of(described, shape), claim, described)
+    return _Volume(reader, find_axes(shape, reader.GetSpacing(), path), claim, None)
 
 
 def _beside(path: Path, name: str) -> Path:

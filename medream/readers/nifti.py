@@ -9,9 +9,11 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from medream.description import source_of
 from medream.errors import ScanError
 from medream.readers.axes import Axes, find_axes
 from medream.readers.damage import check_claim, guarded
+from medream.readers.described import HEAD, as_written, axes_of, in_nifti
 from medream.readers.header import Header, chosen
 from medream.readers.intensity import type_range, value_range
 from medream.readers.names import read_head
@@ -36,12 +38,17 @@ def sniff(path: Path, head: bytes) -> bool:
 def header(path: Path) -> list[Header]:
     """Tell what the header says; no pixels are read."""
     with guarded(path, _EXPECTED):
-        axes = _axes(_header(path), path)
+        axes, described = _axes(_header(path), path)
+        known = source_of(described or {})
         return [
             Header(
                 NAME,
                 bscans=axes.bscans,
                 size=axes.size,
+                device=known.device,
+                laterality=known.laterality,
+                subject_id=known.subject_id,
+                volume_id=known.volume_id,
                 spacing_mm=axes.spacing_mm,
                 bscan_spacing_mm=axes.bscan_spacing_mm,
             )
@@ -58,7 +65,7 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
 
     with guarded(path, _EXPECTED), _pixels(path) as file:
         about = _header(path)
-        axes = _axes(about, path)
+        axes, described = _axes(about, path)
         stored: Any = ArrayProxy(file, about)
         kind = about.get_data_dtype()
         scaled = about.get_slope_inter() not in ((None, None), (1.0, 0.0))
@@ -70,14 +77,13 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         scans = []
         for position in chosen(only, axes.bscans, path):
             picture = axes.picture(stored[axes.index(position)], full, path)
-            scans.append(
-                Scan(
-                    picture,
-                    valid=valid_mask(picture),
-                    spacing_mm=axes.spacing_mm,
-                    source=Source(bscan_index=position),
-                )
+            scan = Scan(
+                picture,
+                valid=valid_mask(picture),
+                spacing_mm=axes.spacing_mm,
+                source=Source(bscan_index=position),
             )
+            scans.append(as_written(scan, described))
         return scans
 
 
@@ -104,9 +110,9 @@ def _open(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path)) if _is_gzipped(path) else open(path, "rb")
 
 
-def _start(path: Path) -> bytes:
+def _start(path: Path, size: int = _HEADER_BYTES) -> bytes:
     with _open(path) as file:
-        return file.read(_HEADER_BYTES)
+        return file.read(size)
 
 
 def _header(path: Path) -> Any:
@@ -139,13 +145,18 @@ def _pixels(path: Path) -> IO[bytes]:
     return _open(found)
 
 
-def _axes(about: Any, path: Path) -> Axes:
+def _axes(about: Any, path: Path) -> tuple[Axes, dict[str, Any] | None]:
+    """Return the axes, and what medream wrote about the volume if the file is its own."""
     shape = tuple(int(length) for length in about.get_data_shape())
     kind = about.get_data_dtype()
     with _pixels(path) as file:
         name = Path(str(file.name))
     there = name.stat().st_size - int(about.get_data_offset())
     check_claim(path, shape, there, kind.itemsize, compressed=_is_gzipped(name))
+    described = in_nifti(_start(path, HEAD), path)
+    if described is not None and len(shape) == 3:
+        return axes_of(described, shape), described
     factor = _TO_MM.get(about.get_xyzt_units()[0], 1.0)
     # Stored with single precision: 0.0117 must not come back as 0.011699999682605267.
-    return find_axes(shape, [float(f"{zoom * factor:.7g}") for zoom in about.get_zooms()], path)
+    steps = [float(f"{zoom * factor:.7g}") for zoom in about.get_zooms()]
+    return find_axes(shape, steps, path), None
