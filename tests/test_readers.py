@@ -374,7 +374,7 @@ def test_folder_is_a_volume_in_natural_order(tmp_path):
         (b"\x1f\x8b" + b"rubbish" * 30, "gzip"),
         (bytes(128) + b"DICM" + bytes(99), "DICOM"),
         (b"HSF-OCT-103" + bytes(99), "no complete header"),
-        (bytes(344) + b"n+1\0" + bytes(99), "NIfTI"),
+        (bytes(344) + b"n+1\0" + bytes(99), "none"),
     ],
 )
 def test_what_is_no_picture_is_said(tmp_path, content, words):

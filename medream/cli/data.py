@@ -8,30 +8,146 @@ from typing import Annotated, Any
 import typer
 
 from medream.cli import app
-from medream.cli.options import Json, Out, Quiet, Seed, begin, done
+from medream.cli.options import Json, Out, Quiet, Seed, absolute, begin, done
 
 group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="data", help="Look at scans, check data sets, make synthetic ones.")
 
 
+_SHOWN = 24  # pictures on a contact sheet
+
+
 @group.command()
-def show(path: Annotated[Path, typer.Argument(help="A scan, a volume or a data set.")]) -> None:
-    """Print what is found at PATH: subjects, B-scans, sizes, masks, spacing.
+def show(
+    path: Annotated[Path, typer.Argument(help="A scan, a volume, a folder of them or a data set.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write a contact sheet into.")
+    ] = None,
+) -> None:
+    """Print what is found at PATH: format, device, eye, spacing, B-scans, size; of a data set its masks.
 
     Example: medream data show scan.png
     """
+    if out is not None:
+        done(run_show({"path": absolute(path)}, out))
+        return
+    _print_table(path)
+
+
+def run_show(settings: dict[str, Any], out: Path) -> Path:
+    """Run `medream data show --out` from its record's settings."""
+    from medream.figures.contact_sheet import contact_sheet
+    from medream.files import result_folder
+    from medream.record import RunRecord
+
+    path = Path(settings["path"])
+    record = RunRecord("data show", settings)
+    with result_folder(out, "data show") as folder:
+        scans = _some(path)
+        contact_sheet(scans).save(folder / "contact_sheet.png")
+        _print_table(path)
+        record.write(folder, shown=len(scans))
+    return out
+
+
+def _is_dataset(path: Path) -> bool:
+    """Tell a data set, of folders or with a description, from scans lying in one folder."""
+    from medream.errors import ScanError
+    from medream.readers import list_headers
+
+    if not path.is_dir():
+        return False
+    if (path / "dataset.toml").exists():
+        return True
+    try:
+        list_headers(path)
+    except ScanError:
+        return True
+    return False
+
+
+def _some(path: Path) -> list[Any]:
+    """Read the scans of a contact sheet, evenly spread over all there are."""
+    import warnings
+
+    from medream.adapters import open_dataset
+    from medream.errors import ScanError
+    from medream.readers import list_headers, read_scans
+
+    if _is_dataset(path):
+        dataset = open_dataset(path)
+        return [dataset[k] for k in _spread(len(dataset), _SHOWN)]
+    headers, broken = list_headers(path)
+    scans, errors = [], []
+    for place in dict.fromkeys(header.path or str(path) for header in headers):
+        bscans = sum(header.bscans for header in headers if (header.path or str(path)) == place)
+        try:
+            scans += read_scans(place, only=_spread(bscans, max(_SHOWN // len(headers), 1)))
+        except ScanError as problem:
+            errors.append(problem)
+    if not scans:
+        raise (errors + broken)[0]
+    for error in errors:  # the broken ones are told with the table
+        warnings.warn(str(error), stacklevel=2)
+    return scans
+
+
+def _spread(count: int, most: int) -> list[int]:
+    if count <= most:
+        return list(range(count))
+    return [round((k + 0.5) * count / most - 0.5) for k in range(most)]
+
+
+def _print_table(path: Path) -> None:
+    import warnings
+
     from rich.console import Console
     from rich.table import Table
 
     from medream.adapters import open_dataset
-    from medream.readers import read_scans
+    from medream.errors import ScanError
+    from medream.readers import list_headers, read_headers
 
-    scans = open_dataset(path) if path.is_dir() else read_scans(path)
-    names = ("subject", "volume", "B-scans", "size", "spacing (mm)", "eye", "device", "classes", "masks")
-    table = Table(*names, title=str(path))
-    for row in _volumes(scans):
+    table = Table(title=str(path))
+    if _is_dataset(path):
+        dataset = open_dataset(path)
+        try:
+            columns, rows = _VOLUME_COLUMNS, _volumes(dataset)
+        except ScanError as problem:  # a mask, perhaps: the scans can still be shown
+            warnings.warn(str(problem), stacklevel=2)
+            columns = _HEADER_COLUMNS
+            rows = [_row(h) for source in dataset.sources for h in read_headers(str(source.path))]
+    else:
+        headers, errors = list_headers(path)
+        if not headers:
+            raise errors[0]
+        for error in errors:
+            warnings.warn(str(error), stacklevel=2)
+        columns, rows = _HEADER_COLUMNS, [_row(header) for header in headers]
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # a file or a pipe needs no broken lines
+    console.print(table)
+
+
+_HEADER_COLUMNS = ["format", "device", "eye", "B-scans", "size", "spacing (mm)", "subject", "volume"]
+_VOLUME_COLUMNS = ["subject", "volume", "B-scans", "size", "spacing (mm)", "eye", "device", "classes", "masks"]
+
+
+def _row(header: Any) -> list[str]:
+    spacing = "unknown"
+    if header.spacing_mm is not None:
+        spacing = "{:.4g} x {:.4g}".format(*header.spacing_mm)
+        if header.bscan_spacing_mm is not None:
+            spacing += f", B-scans {header.bscan_spacing_mm:.4g} apart"
+    return [
+        header.format, header.device or "unknown", header.laterality or "unknown", str(header.bscans),
+        "{} x {}".format(*header.size), spacing, header.subject_id, header.volume_id,
+    ]  # fmt: skip
 
 
 def _volumes(scans: Any) -> list[list[str]]:
@@ -54,30 +170,39 @@ def _volumes(scans: Any) -> list[list[str]]:
 
 @group.command()
 def check(
-    path: Annotated[Path, typer.Argument(help="The data set's folder.")], as_json: Json = False
+    path: Annotated[str, typer.Argument(metavar="PATH|NAME", help="The data set's folder, or a name of 'data list'.")],
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Folder of the download to compare with the card of NAME.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """List every problem of a data set at once; exit code 1 when one of them is an error.
 
-    Example: medream data check my_scans
+    Example: medream data check my_scans, or medream data check retouch --root downloads/RETOUCH
     """
     import json
     from dataclasses import asdict
 
     from medream.adapters import check_dataset, open_dataset
+    from medream.adapters.cards import cards
+    from medream.cli.datasets import check_card
 
-    problems = check_dataset(path)
+    by_name = root is not None or (path in cards() and not Path(path).exists())
+    problems, summary = check_card(path, root) if by_name else (check_dataset(path), "")
     errors = sum(problem.severity == "error" for problem in problems)
     if as_json:
         typer.echo(json.dumps([asdict(p) for p in problems], indent=2, default=str))
     else:
         for problem in problems:
             typer.echo(str(problem))
-        if not errors:
+        if not errors and not by_name:
             dataset = open_dataset(path)
-            typer.echo(
+            summary = (
                 f"{path}: adapter {dataset.adapter}, {len(dataset)} B-scans of "
                 f"{len({s.subject_id for s in dataset.sources})} subjects."
             )
+        if summary:
+            typer.echo(summary)
         typer.echo(f"{errors} errors, {len(problems) - errors} warnings and notes.")
     raise typer.Exit(1 if errors else 0)
 

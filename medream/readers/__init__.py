@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from medream.errors import ScanError
 from medream.files import sha256_of
@@ -37,6 +37,7 @@ from medream.readers import (
 from medream.readers.header import Header, chosen
 from medream.readers.names import (
     RASTER_SUFFIXES,
+    SCAN_SUFFIXES,
     cannot_read,
     files_in,
     is_raster,
@@ -287,7 +288,8 @@ def _units(path: Path) -> list[_Unit]:
     if not is_folder:
         return [_Unit(_format_of(path), path, (path,))]
     pictures = raster_files(path)
-    others = [(known, file) for file in files_in(path) if (known := _readable(file))]
+    own = files_in(path)
+    others = [(known, file) for file in own if (known := _readable(file))]
     others = [(known, file) for known, file in others if known is not PICTURES]
     if pictures and not any(known.lists_pictures for known, _ in others):
         return [_Unit(PICTURES, path, tuple(pictures))]
@@ -298,6 +300,7 @@ def _units(path: Path) -> list[_Unit]:
         _Unit(DICOM, one.files[0] if len(one.files) == 1 else path, one.files, one.bscan_spacing_mm)
         for one in dicom.series([file for file in among if _readable(file) is DICOM])
     ]
+    units += [_Unit(_UNKNOWN, file, (file,)) for file in own if _is_broken(file)]
     if not units:
         inside = any(raster_files(path, recursive=True))
         raise ScanError(
@@ -319,6 +322,24 @@ def _readable(file: Path) -> Format | None:
     except ScanError:  # what cannot be opened is no reason to refuse the rest
         return None
     return known if known and known.read else None
+
+
+def _is_broken(file: Path) -> bool:
+    """Tell whether a file is named like a scan but has lost its content, which is worth saying."""
+    if file.suffix.lower() not in SCAN_SUFFIXES:
+        return False
+    try:
+        return not any(read_head(file, _HEAD))
+    except ScanError:
+        return True
+
+
+def _refuse(path: Path, only: Sequence[int] | None = None) -> NoReturn:
+    _format_of(path)
+    raise AssertionError(path)
+
+
+_UNKNOWN = Format("unknown", lambda path, head: False, _refuse, _refuse)
 
 
 def _recognise(path: Path) -> Format | None:

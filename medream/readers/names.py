@@ -10,6 +10,10 @@ from pathlib import Path
 from medream.errors import ScanError, nearest
 
 RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+SCAN_SUFFIXES = frozenset({
+    ".dcm", ".nii", ".hdr", ".img", ".mhd", ".mha", ".nrrd", ".nhdr", ".mat", ".vol", ".e2e",
+    ".fda", ".fds", ".oct", ".npy", ".npz",
+})  # fmt: skip
 _RASTER_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # TRAIN012 and TEST012 are subjects in RETOUCH; "train_1" or "test3" is a file of a split.
