@@ -14,6 +14,7 @@ from medream.description import describe
 from medream.errors import ConfigError, OutputError, ScanError
 from medream.readers import read_headers, read_scans
 from medream.scan import Scan, Source
+from medream.split import LeakWarning
 from medream.writers import FORMATS, write_scans
 
 NAMES = {"nifti": "eye.nii.gz", "metaimage": "eye.mha", "npz": "eye.npz", "png": "eye"}
@@ -269,3 +270,76 @@ def test_description_of_another_kind_is_ignored(tmp_path):
     np.savez(tmp_path / "a.npz", **content)
     assert len(read_scans(tmp_path / "a.npz")) == 2
     assert describe(some())["subject_id"] == "subject-1"
+
+
+# medream data convert
+
+
+def convert(*arguments, code=0):
+    from typer.testing import CliRunner
+
+    from medream.cli import app
+
+    result = CliRunner().invoke(app, ["data", "convert", *map(str, arguments)])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+def test_convert_to_a_file_and_on(tmp_path):
+    source = write_scans(some(), tmp_path / "a.npz", bscan_spacing_mm=0.12)
+    last = source
+    for name in ("b.nii.gz", "c.mha", "d"):
+        assert convert(last, tmp_path / name).output.splitlines()[-1] == str(tmp_path / name)
+        last = tmp_path / name
+    convert(last, tmp_path / "e.npz")
+    with np.load(source) as old, np.load(tmp_path / "e.npz") as new:
+        np.testing.assert_array_equal(old["image"], new["image"])
+    assert read_headers(tmp_path / "e.npz")[0].bscan_spacing_mm == 0.12
+    assert read_scans(tmp_path / "e.npz")[2].source.laterality == "OS"
+    record = json.loads((tmp_path / "d" / "run.json").read_text())
+    assert (record["command"], record["results"]["bscans"]) == ("data convert", 3)
+
+
+def test_convert_runs_again_from_its_record(tmp_path):
+    from medream.cli.runs import RUNNERS
+
+    source = write_scans(some(), tmp_path / "a.npz")
+    convert(source, tmp_path / "out", "--bits", 8)
+    settings = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]
+    RUNNERS["data convert"](settings, tmp_path / "again")
+    files = [f.relative_to(tmp_path / "out") for f in (tmp_path / "out").rglob("*.png")]
+    assert len(files) == 3
+    for file in files:
+        assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+
+
+def test_convert_several_volumes(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k in (1, 2):
+        source = replace(SOURCE, subject_id=f"subject-{k}", volume_id=f"volume-{k}")
+        write_scans(some(source=source), folder / f"{k}.npz")
+    assert "do not fit" in str(convert(folder, tmp_path / "one.mha", code=1).exception)
+    convert(folder, tmp_path / "out", "--format", "nifti")
+    files = sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz"))
+    assert files == ["subject-1_volume-1.nii.gz", "subject-2_volume-2.nii.gz"]
+    assert read_scans(tmp_path / "out" / files[1])[0].source.subject_id == "subject-2"
+
+
+def test_convert_a_data_set_with_masks(tmp_path):
+    from medream.phantom import phantom_scans, save_phantom
+
+    save_phantom(phantom_scans(4, size=(48, 64), bscans_per_subject=2), tmp_path / "set")
+    with pytest.warns(LeakWarning):
+        convert(tmp_path / "set", tmp_path / "out", "--format", "npz")
+    found = [s for f in sorted((tmp_path / "out").glob("*.npz")) for s in read_scans(f)]
+    assert len(found) == 4
+    assert all(scan.mask is not None for scan in found)
+    assert {scan.source.subject_id for scan in found} == {"phantom001", "phantom002"}
+
+
+def test_convert_says_what_is_wrong(tmp_path):
+    assert "does not exist" in str(convert(tmp_path / "a.vol", tmp_path / "b", code=1).exception)
+    source = write_scans(some(), tmp_path / "a.npz")
+    assert "8 or 16" in str(convert(source, tmp_path / "b", "--bits", 3, code=1).exception)
+    assert not (tmp_path / "b").exists()

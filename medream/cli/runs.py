@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from medream.cli import app
+from medream.cli.convert import run_convert
 from medream.cli.data import run_phantom, run_show
 from medream.cli.dreams import run_dream
 from medream.cli.models import run_evaluate, run_segment, run_train
@@ -38,6 +39,7 @@ def run_demo(settings: dict[str, Any], out: Path) -> Path:
 
 
 RUNNERS = {
+    "data convert": run_convert,
     "data phantom": run_phantom,
     "data show": run_show,
     "train": run_train,
