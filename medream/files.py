@@ -99,6 +99,27 @@ def _refuse_foreign(out: Path, command: str) -> None:
         )
 
 
+def open_folder(out: str | Path, command: str) -> None:
+    """Make `out` a folder that `command` may add to; what lies there stays.
+
+    Raises
+    ------
+    OutputError
+        When `out` is a file, holds the result of another command, or cannot be made.
+    """
+    out = Path(out)
+    if _command_of(out) not in (None, command):
+        raise OutputError(
+            f"{out} holds the result of 'medream {_command_of(out)}'. Choose another folder."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+
+
 def claim_folder(out: Path, command: str) -> None:
     """Make `out` an empty folder, replacing an earlier result of the same command.
 

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from medream.errors import OutputError
 from medream.files import RUN_FILE, write_json
+from medream.scan import Scan
 
 _PACKAGES = (
     "medream",
@@ -39,7 +41,7 @@ class RunRecord:
         Every argument and option of the command except `out`, JSON values only.
     seed : int or None
     inputs : dict of str to str
-        Path of each input file or folder and the SHA-256 of what was read.
+        Pseudonymous name or path of each input and the SHA-256 of what was read.
     versions, device : dict, str
         Filled in when the record is made.
     git : str or None
@@ -96,6 +98,11 @@ def read_record(path: str | Path) -> RunRecord:
         return RunRecord(**value)
     except TypeError as error:
         raise OutputError(f"{path} is not a medream run.json: {error}.") from error
+
+
+def input_hashes(scans: Iterable[Scan]) -> dict[str, str]:
+    """Return the SHA-256 of each scan's file under its pseudonymous name."""
+    return {scan.source.name: scan.source.sha256 or "" for scan in scans}
 
 
 def _versions() -> dict[str, str]:

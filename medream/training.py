@@ -17,12 +17,12 @@ import pandas as pd
 import tensorflow as tf
 
 from medream.errors import ConfigError, LayerError, TrainingError, nearest
-from medream.files import atomic_file, write_text
+from medream.files import atomic_file, open_folder, write_text
 from medream.losses import LOSSES
 from medream.metrics import confusion, overlap
 from medream.pipeline import Augmentation, samples_per_epoch, training_batches
 from medream.progress import progress, say
-from medream.record import RunRecord
+from medream.record import RunRecord, input_hashes
 from medream.scan import Scan
 from medream.segmentation import segment
 from medream.split import hold_out
@@ -167,9 +167,7 @@ def train(
         "freeze": list(freeze),
     }
     record = record or RunRecord("train", settings, seed=train_config.seed)
-    record = replace(
-        record, inputs={s.source.path or s.source.name: s.source.sha256 or "" for s in scans}
-    )
+    record = replace(record, inputs=input_hashes([*scans, *validation]))
 
     model = build_unet(config, seed=train_config.seed)
     if base is not None:
@@ -321,7 +319,7 @@ class _Climb(keras.callbacks.Callback):
 
     def run(self) -> pd.DataFrame:
         config, done = self.config, len(self.history)
-        self.out.mkdir(parents=True, exist_ok=True)
+        open_folder(self.out, "train")
         if done < config.epochs and self.stale < config.patience:
             batches = training_batches(
                 self.scans,

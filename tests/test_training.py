@@ -84,7 +84,7 @@ def test_same_seed_same_weights_other_seed_others(trained, scans, tmp_path):
 
 def test_it_learns(tmp_path):
     scans = md.phantom_scans(32, seed=4, size=(96, 96))
-    config = md.TrainConfig(epochs=15, image_size=(96, 96), patience=15)
+    config = md.TrainConfig(epochs=25, image_size=(96, 96), patience=25, learning_rate=3e-3)
     folder = md.train(scans, md.UNetConfig(levels=2, base_filters=8), config, tmp_path / "m")
     history = pd.read_csv(folder / "history.csv")
     assert history.loss.iloc[-1] < 0.8 * history.loss.iloc[0]

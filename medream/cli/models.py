@@ -84,6 +84,7 @@ def run_train(settings: dict[str, Any], out: Path, resume: bool = False) -> Path
     """
     from medream.adapters import open_dataset
     from medream.errors import ConfigError
+    from medream.files import open_folder
     from medream.record import RunRecord
     from medream.store import info_of, load_model
     from medream.training import TrainConfig, train
@@ -92,6 +93,7 @@ def run_train(settings: dict[str, Any], out: Path, resume: bool = False) -> Path
     if settings["dataset"] is None:
         raise ConfigError("This model was trained from Python on scans without a data set's path.")
     train_config = TrainConfig(**settings["train"])
+    open_folder(out, "train")
     record = RunRecord("train", settings, seed=train_config.seed)
     scans = open_dataset(settings["dataset"], split="train")
     if "unet" in settings:
@@ -166,23 +168,27 @@ def evaluate(
 def run_evaluate(settings: dict[str, Any], out: Path) -> Path:
     """Run `medream evaluate` from its record's settings."""
     import json
+    from dataclasses import replace
 
     from medream.adapters import open_dataset
     from medream.evaluation import evaluate
     from medream.figures import markdown_table
     from medream.files import result_folder
     from medream.metrics import summarize
-    from medream.record import RunRecord
+    from medream.record import RunRecord, input_hashes
     from medream.store import load_model
 
-    record = RunRecord("evaluate", settings)
     model = load_model(settings["model"])
     split = None if settings["split"] == "all" else settings["split"]
     scans = open_dataset(settings["dataset"], split=split)
+    record, hashes = RunRecord("evaluate", settings), {}
     with result_folder(out, "evaluate") as folder:
-        scores = evaluate(
-            model, scans, on_scan=lambda scan, found: save_pictures(folder, scan, found)
-        )
+
+        def keep(scan: Any, found: Any) -> None:
+            hashes.update(input_hashes([scan]))
+            save_pictures(folder, scan, found)
+
+        scores = evaluate(model, scans, on_scan=keep)
         subjects, pooled = summarize(scores, ["subject_id"]), summarize(scores)
         scores.to_csv(folder / "metrics.csv", index=False)
         subjects.to_csv(folder / "subjects.csv", index=False)
@@ -201,7 +207,7 @@ def run_evaluate(settings: dict[str, Any], out: Path) -> Path:
             + markdown_table(pooled[["class", *shown]])
             + "\n"
         )
-        record.write(folder, pooled=summary["pooled"])
+        replace(record, inputs=hashes).write(folder, pooled=summary["pooled"])
     return Path(out)
 
 
@@ -248,13 +254,13 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
     from medream.files import result_folder
     from medream.progress import progress
     from medream.readers import read_scans
-    from medream.record import RunRecord
+    from medream.record import RunRecord, input_hashes
     from medream.segmentation import segment
     from medream.store import load_model
 
-    record = RunRecord("segment", settings)
     model = load_model(settings["model"])
     scans = read_scans(settings["path"])
+    record = RunRecord("segment", settings, inputs=input_hashes(scans))
     rows = []
     with result_folder(out, "segment") as folder, progress("segment", len(scans)) as update:
         for scan in scans:
