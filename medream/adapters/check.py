@@ -112,9 +112,12 @@ def by_severity(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
 
 
-def find_problems(contents: Contents, looked: Sequence[Looked]) -> list[Problem]:
-    """Return what is wrong with a data set that has been looked at."""
-    return [problem for check in _CHECKS for problem in check(contents, looked)]
+def find_problems(
+    contents: Contents, looked: Sequence[Looked], of_files: bool = False
+) -> list[Problem]:
+    """Return what is wrong with a data set that was looked at, or with its files alone."""
+    checks = _CHECKS_OF_FILES if of_files else (*_CHECKS_OF_FILES, *_CHECKS_OF_USE)
+    return [problem for check in checks for problem in check(contents, looked)]
 
 
 def look_at(contents: Contents) -> list[Looked]:
@@ -283,4 +286,5 @@ def _notes(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
         )
 
 
-_CHECKS = (_unreadable, _missing_masks, _duplicates, _subjects, _notes)
+_CHECKS_OF_FILES = (_unreadable, _missing_masks)
+_CHECKS_OF_USE = (_duplicates, _subjects, _notes)

@@ -20,9 +20,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-from medream.cli import convert, data, dreams, models, runs  # noqa: E402  (the commands register on `app`)
+from medream.cli import convert, data, datasets, dreams, models, runs  # noqa: E402  (the commands register on `app`)
 
-__all__ = ["app", "convert", "data", "dreams", "main", "models", "runs"]
+__all__ = ["app", "convert", "data", "datasets", "dreams", "main", "models", "runs"]
 
 
 @app.callback(invoke_without_command=True)

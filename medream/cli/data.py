@@ -170,7 +170,9 @@ def _volumes(scans: Any) -> list[list[str]]:
 
 @group.command()
 def check(
-    path: Annotated[str, typer.Argument(metavar="PATH|NAME", help="The data set's folder, or a name of 'data list'.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH|NAME", help="The data set's folder, or a name of 'data list'.")
+    ],
     root: Annotated[
         Path | None, typer.Option("--root", help="Folder of the download to compare with the card of NAME.")
     ] = None,

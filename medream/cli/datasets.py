@@ -1,0 +1,57 @@
+"""medream data list, and medream data check NAME: the cards of public data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from medream.cli.data import group
+from medream.cli.options import Json
+
+
+@group.command("list")
+def list_cards(as_json: Json = False) -> None:
+    """List the public data sets that medream knows: what is in them, under which licence, from where.
+
+    Example: medream data list
+    """
+    import json
+    from dataclasses import asdict
+
+    from medream.adapters.cards import cards
+
+    known = cards()
+    if as_json:
+        typer.echo(json.dumps([asdict(card) for card in known.values()], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "data set", "subjects", "B-scans", "classes", "licence", "doi")
+    for card in known.values():
+        table.add_row(
+            card.name, card.title, _or_unknown(card.subjects), _or_unknown(card.bscans),
+            ", ".join(card.classes) or "none", card.licence or "unknown", card.doi,
+        )  # fmt: skip
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # a file or a pipe needs no broken lines
+    console.print(table)
+    typer.echo("Compare a download with its card: medream data check NAME --root DIR")
+
+
+def _or_unknown(count: int | None) -> str:
+    return "unknown" if count is None else str(count)
+
+
+def check_card(name: str, root: Path | None) -> tuple[list[Any], str]:
+    """Compare a download with its card; return the problems and what to say when there are none."""
+    from medream.adapters.cards import compare_with_card, find_card
+    from medream.errors import ConfigError
+
+    card = find_card(name)
+    if root is None:
+        raise ConfigError(f"Where is {card.title}? Give its folder: medream data check {name} --root DIR.")
+    return compare_with_card(card, root), f"{root}: compared with the card of {card.title}."
