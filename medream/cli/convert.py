@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +9,7 @@ import typer
 
 from medream.cli.data import group
 from medream.cli.options import Quiet, absolute, begin, done
+from medream.cli.volumes import by_volume, file_name
 
 
 @group.command()
@@ -63,7 +63,7 @@ def run_convert(settings: dict[str, Any], out: Path) -> Path:
     ):
         taken: set[str] = set()
         for scans, between in volumes:
-            name = _name(scans[0].source, taken)
+            name = file_name(scans[0].source, taken)
             single_folder = format == "png" and len(volumes) == 1
             file = (
                 folder if single_folder else folder / (name + "".join(FORMATS[format].suffixes[:1]))
@@ -92,19 +92,4 @@ def _volumes(path: Path) -> list[tuple[list[Any], float | None]]:
             scans = list(open_dataset(path))
         except ScanError:
             raise error from None
-    found: dict[tuple[str, str], list[Any]] = {}
-    for scan in scans:
-        found.setdefault((scan.source.subject_id, scan.source.volume_id), []).append(scan)
-    return [(members, distances.get(key)) for key, members in found.items()]
-
-
-def _name(source: Any, taken: set[str]) -> str:
-    """Return a file name of pseudonyms that no other volume has."""
-    parts = [source.subject_id] + [source.volume_id] * (source.volume_id != source.subject_id)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts)).strip(".-_") or "volume"
-    name, number = stem, 1
-    while name in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name)
-    return name
+    return [(members, distances.get(key)) for key, members in by_volume(scans).items()]

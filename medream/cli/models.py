@@ -233,10 +233,15 @@ def segment(
     path: Annotated[Path, typer.Argument(help="A scan, or a folder of scans.")],
     out: Out,
     model: Annotated[str, typer.Option("--model", help="A model folder.")],
-    format: Annotated[Literal["png", "npz"], typer.Option(help="Of the masks.")] = "png",
+    format: Annotated[
+        Literal["png", "npz", "nifti", "dicom-seg"], typer.Option(help="Of the masks, beside pictures.")
+    ] = "png",
     quiet: Quiet = False,
 ) -> None:
     """Segment scans of any size: masks, overlays and a table of lesion areas.
+
+    nifti is one label volume for each volume; dicom-seg is masks and probabilities that refer to
+    the frames of a DICOM source and, other than all else, carry its patient's attributes for the PACS.
 
     Example: medream segment scan.png --model runs/mine/unet3 --out out/segmentation
     """
@@ -251,6 +256,7 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
     import numpy as np
     import pandas as pd
 
+    from medream.cli.volumes import dicom_frames, save_masks
     from medream.files import result_folder
     from medream.progress import progress
     from medream.readers import read_scans
@@ -261,11 +267,16 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
     model = load_model(settings["model"])
     scans = read_scans(settings["path"])
     record = RunRecord("segment", settings, inputs=input_hashes(scans))
-    rows = []
+    of_volumes = settings["format"] in ("nifti", "dicom-seg")
+    if settings["format"] == "dicom-seg":
+        dicom_frames(scans)  # says now what would be missing in the end
+    rows, results = [], []
     with result_folder(out, "segment") as folder, progress("segment", len(scans)) as update:
         for scan in scans:
             found = segment(model, scan)
             save_pictures(folder, scan, found)
+            if of_volumes:
+                results.append((scan, found))
             if settings["format"] == "npz":
                 np.savez_compressed(
                     folder / f"{scan.source.name}.npz", mask=found.mask, probability=found.probability,
@@ -277,6 +288,8 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
                 rows.append({"scan": scan.source.name, "class": name, "pixels": pixels,
                              "area_mm2": None if area is None else pixels * area})  # fmt: skip
             update(1)
+        if of_volumes:
+            save_masks(folder, settings["path"], settings["format"], results)
         pd.DataFrame(rows).to_csv(folder / "areas.csv", index=False)
         record.write(folder)
     return Path(out)

@@ -104,6 +104,12 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         return scans
 
 
+def frame_numbers(path: Path) -> list[int]:
+    """Return which frame of the file, from 0, each B-scan is."""
+    with guarded(path, _EXPECTED), _quiet():
+        return _open(path).order
+
+
 @dataclass(frozen=True)
 class Series:
     """Files that are one volume, in order, and the distance of their B-scans."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from medream.description import describe
-from medream.errors import ConfigError, nearest
+from medream.errors import ConfigError, OutputError, nearest
 from medream.scan import Scan
-from medream.writers import metaimage, nifti, numpy_file, pictures
+from medream.writers import metaimage, nifti, numpy_file, pictures, stack
 
-__all__ = ["FORMATS", "Format", "format_of", "write_scans"]
+__all__ = ["FORMATS", "Format", "format_of", "write_masks", "write_scans"]
 
 _DEPTHS = (8, 16)
 
@@ -115,4 +115,19 @@ def write_scans(
     if bits not in _DEPTHS:
         raise ConfigError(f"bits is {bits}; expected 8 or 16.")
     FORMATS[chosen].write(list(scans), out, describe(scans, bscan_spacing_mm), bits)
+    return out
+
+
+def write_masks(
+    scans: Sequence[Scan], out: str | Path, *, bscan_spacing_mm: float | None = None
+) -> Path:
+    """Write the masks alone of one volume as a NIfTI label volume (`.nii.gz`, `.nii`).
+
+    Arguments, axes and errors are those of `write_scans`.
+    """
+    out = Path(out)
+    masks = stack.masks(scans)
+    if masks is None:
+        raise OutputError(f"{out}: the scans have no masks to write.")
+    nifti.save(masks, out, describe(scans, bscan_spacing_mm))
     return out
