@@ -167,9 +167,14 @@ def _hdf5_shapes(path: Path) -> Shapes:
         return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
     with h5py.File(path, "r") as file:
-        # Links may lead out of the file: only what is in it counts.
+        # Links and outside storage may lead out of the file: only what is in it counts.
         own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-        datasets = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
+        datasets = {
+            name: found
+            for name in own
+            if isinstance(found := file[name], h5py.Dataset)
+            and not (found.external or found.is_virtual)
+        }
         if not any(kind(dataset) for dataset in datasets.values()):
             raise ScanError(
                 f"{path} is an HDF5 file, but not one that MATLAB wrote (no variable has a "

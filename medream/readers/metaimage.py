@@ -6,6 +6,8 @@ pixel file out of the folder and take memory for any size.
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -27,6 +29,7 @@ from medream.scan import Scan, Source
 META, NRRD = "MetaImage", "NRRD"
 _EXPECTED = "a complete MetaImage or NRRD volume"
 _LONGEST_HEADER = 65536
+_BLOCK = 1 << 20
 _META_TYPES = {
     "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
     "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4,
@@ -111,7 +114,8 @@ class _Claim:
     item_bytes: int
     compressed: bool
     text: bool  # numbers written out, one byte or more each
-    file: str | None  # of the pixels; None when they follow the header
+    pixels: Path  # the file that holds them: the header's own, or one beside it
+    start: int  # where they begin in it
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class _Volume:
         """Return the volume, or one B-scan of it, with the axes as the file stores them."""
         import SimpleITK as sitk
 
+        _check_packed(self.claim, self.reader.GetFileName())
         axes, reader = self.axes, self.reader
         size = list(reader.GetSize())
         shape = list(axes.shape)
@@ -159,8 +164,7 @@ def _open(path: Path) -> _Volume:
     import SimpleITK as sitk
 
     claim = _nrrd_claim(path) if read_head(path, 4) == b"NRRD" else _meta_claim(path)
-    pixels = path if claim.file is None else _beside(path, claim.file)
-    there = pixels.stat().st_size
+    there = claim.pixels.stat().st_size - claim.start
     smallest = 1 if claim.text else claim.item_bytes
     check_claim(path, claim.shape, there, smallest, compressed=claim.compressed)
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -178,6 +182,28 @@ def _open(path: Path) -> _Volume:
     if described is not None and len(shape) == 3:
         return _Volume(reader, axes_of(described, shape), claim, described)
     return _Volume(reader, find_axes(shape, reader.GetSpacing(), path), claim, None)
+
+
+def _check_packed(claim: _Claim, path: str) -> None:
+    """Unpack compressed pixels of a MetaImage once without keeping them.
+
+    SimpleITK gives whatever lies in memory when their number is wrong, and no error.
+    """
+    if claim.format == NRRD or not claim.compressed:
+        return
+    wanted = math.prod(claim.shape) * claim.item_bytes
+    unpacker, found = zlib.decompressobj(), 0
+    with open(claim.pixels, "rb") as file:
+        file.seek(claim.start)
+        packed = file.read(_BLOCK)
+        while packed and found <= wanted and not unpacker.eof:
+            found += len(unpacker.decompress(packed, _BLOCK))
+            packed = unpacker.unconsumed_tail or file.read(_BLOCK)
+    if found != wanted or not unpacker.eof:
+        raise ScanError(
+            f"{path}: {claim.pixels.name} unpacks to {found} bytes{'' if unpacker.eof else ' or more'}, where the "
+            f"header announces {wanted}. Copy or export it again."
+        )
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -219,7 +245,9 @@ def _lengths(path: Path, key: str, value: str, axes: str) -> tuple[int, ...]:
 
 def _meta_claim(path: Path) -> _Claim:
     fields: dict[str, str] = {}
+    end = 0
     for line in _text(path).split("\n"):
+        end += len(line) + 1
         key, found, value = line.partition("=")
         if not found:
             break
@@ -229,6 +257,7 @@ def _meta_claim(path: Path) -> _Claim:
     file = fields.get("ElementDataFile", "")
     if not file or file.split()[0] == "LIST" or "%" in file:
         raise _wrong(path, "ElementDataFile", file, "LOCAL or the name of one pixel file")
+    local = file.upper() == "LOCAL"
     kind = fields.get("ElementType", "")
     if kind.removesuffix("_ARRAY") not in _META_TYPES:
         raise _wrong(path, "ElementType", kind, "a type such as MET_UCHAR")
@@ -242,7 +271,8 @@ def _meta_claim(path: Path) -> _Claim:
         _META_TYPES[kind.removesuffix("_ARRAY")] * int(channels),
         compressed=fields.get("CompressedData", "").lower() in ("true", "1"),
         text=fields.get("BinaryData", "true").lower() in ("false", "0"),
-        file=None if file.upper() == "LOCAL" else file,
+        pixels=path if local else _beside(path, file),
+        start=end if local else 0,
     )
 
 
@@ -268,5 +298,6 @@ def _nrrd_claim(path: Path) -> _Claim:
         size,
         compressed=encoding in ("gzip", "gz", "bzip2", "bz2"),
         text=encoding in ("text", "txt", "ascii", "hex"),
-        file=file,
+        pixels=path if file is None else _beside(path, file),
+        start=0,
     )
