@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := pyproject.toml constraints.txt $(shell find medream -name '*.py')
 
-.PHONY: demo test slow lint bench clean
+.PHONY: demo test slow lint bench fuzz clean
 
 demo: $(VENV)/medream
 	$(BIN)/medream demo --out out/demo
@@ -21,6 +21,9 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: $(VENV)/test
+	$(BIN)/python tests/fuzz.py --inputs 50000
 
 bench: $(VENV)/test
 	$(BIN)/python tests/benchmarks/run.py
