@@ -45,7 +45,7 @@ class MissingExtraError(MedreamError):
 def nearest(name: str, known: Iterable[str], n: int = 5) -> str:
     """Return a sentence that names the entries of `known` closest to `name`.
 
-    >>> nearest("dec1_conv3", ["dec1_conv2", "enc1_pool"])
+    >>> nearest("dec1_conv3", ["dec1_conv2", "logits"])
     'The nearest names are: dec1_conv2.'
     """
     known = list(known)

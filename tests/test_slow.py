@@ -32,7 +32,7 @@ def test_demo_writes_a_report_that_stands_alone(tmp_path):
     assert set(table.subject_id) == test
     for levels in LEVELS:
         record = json.loads((out / f"unet{levels}" / "run.json").read_text())
-        assert not test & set(sum(record["results"]["subjects"].values(), []))
+        assert not test & {s for part in record["results"]["subjects"].values() for s in part}
         assert md.load_result(out / "dreams" / f"unet{levels}").control is not None
     # All-background scores 0; the original project's networks scored below 0.5 on their scans.
     dice = json.loads((out / "run.json").read_text())["results"]["dice"]
