@@ -126,7 +126,7 @@ def test_topcon_that_is_broken(tmp_path):
     whole = topcon()
     for size in (4, 15, 20, 300, len(whole) // 2, len(whole) - 1):
         refused(path, whole[:size], "cut short")
-    refused(path, whole[:15] + chunk("@X", b"") * 10_000, "cut short")
+    refused(path, whole[:15] + chunk("@X", b"") * 10_000 + b"\0", "cut short")
     refused(path, whole[:15] + b"\0", "no B-scans")
     refused(path, whole[:15] + bytes(400), "no B-scans")
     for width, bscans in ((40000, 60000), (2**32 - 1, 1), (0, 3)):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 from medream.description import describe
 from medream.errors import ConfigError, OutputError, ScanError
@@ -146,6 +147,14 @@ def test_picture_folder_is_a_data_set(tmp_path):
     assert [scan.source.subject_id for scan in found] == ["subject-1"] * 3
     assert found[0].spacing_mm == (0.004, 0.011)
     np.testing.assert_array_equal(found[2].mask, mask)
+
+
+def test_a_mask_of_one_class_is_white(tmp_path):
+    mask = np.zeros((6, 8), np.uint8)
+    mask[2, 3:7] = 1
+    write_scans(some(mask=mask), tmp_path / "eye", "png")
+    (first, *_) = sorted((tmp_path / "eye" / "masks").iterdir())
+    np.testing.assert_array_equal(np.asarray(Image.open(first)), mask * 255)
 
 
 def test_pictures_may_differ_in_size_but_volumes_not(tmp_path):

@@ -102,10 +102,9 @@ def displayed(
             f"{path} holds negative or undefined intensities; expected reflectivity from 0 to 1. "
             "It is damaged: export or copy it again."
         )
-    image = np.where(valid, raw, 0).astype(np.float32)
+    image = np.where(valid, raw, 0).astype(np.float32)  # zero becomes black
     np.log(image + np.float32(2.44e-4), out=image)
     image = np.clip((image + np.float32(8.3)) / np.float32(8.285), 0, 1)
-    image[~valid] = 0
     return image, None if valid.all() else valid
 
 

@@ -98,7 +98,6 @@ def write_dicom_seg(
             device_serial_number="none",
             series_description=f"medream {'probabilities' if probabilities else 'masks'}",
             content_creator_name="medream^",
-            omit_empty_frames=bool(pixels.any()),
         )
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise ScanError(
