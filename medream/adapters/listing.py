@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from medream.adapters.dataset import Item
@@ -52,7 +52,7 @@ class Listing:
     def path(self, relative: str) -> Path:
         return self.root / relative
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name of the folder, also when it was given as "." or a link."""
         return self.root.resolve().name
@@ -116,13 +116,16 @@ def split_by_lists(
     return [replace(i, split=split_of.get(i.source.subject_id, "train")) for i in items], ()
 
 
+_key = lru_cache(maxsize=1 << 16)(natural_key)  # people and folders recur
+
+
 def in_order(items: Sequence[Item]) -> tuple[Item, ...]:
     """Order items by split, subject, volume and B-scan."""
 
     def key(item: Item) -> tuple:
         source = item.source
         split = SPLITS.index(item.split) if item.split else len(SPLITS)
-        names = natural_key(source.subject_id), natural_key(source.volume_id)
+        names = _key(source.subject_id), _key(source.volume_id)
         return split, *names, source.bscan_index
 
     return tuple(sorted(items, key=key))
@@ -135,7 +138,7 @@ def numbered(items: Sequence[Item]) -> tuple[Item, ...]:
         volumes.setdefault((item.source.subject_id, item.source.volume_id), []).append(item)
     result = []
     for volume in volumes.values():
-        volume.sort(key=lambda item: (natural_key(item.image.name), natural_key(item.image)))
+        volume.sort(key=lambda item: (natural_key(item.image.name), _key(str(item.image.parent))))
         for index, item in enumerate(volume):
             result.append(replace(item, source=replace(item.source, bscan_index=index)))
     return in_order(result)

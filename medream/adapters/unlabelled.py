@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 from medream.adapters.dataset import Contents, Item
 from medream.adapters.listing import Listing, numbered, read_manifest
 from medream.errors import ScanError
-from medream.readers.names import natural_key
 from medream.scan import LATERALITIES, Source
 
 _TABLE = r"(?P<base>(?:.*/)?)OCTDL_labels\.csv"
@@ -90,20 +90,22 @@ def recognise_octid(listing: Listing) -> bool:
 def read_octid(listing: Listing) -> Contents:
     """List `<class>/<file>`; nothing in it tells people apart, so all count as one."""
     items = []
-    for found in sorted(listing.find(_OCTID), key=lambda found: natural_key(found.string)):
+    for found in listing.find(_OCTID):
         image = listing.path(found.string)
         items.append(
             Item(image, None, Source("OCTID", "OCTID", found["disease"], path=str(image)), None)
         )
-    return _contents("OCTID", "octid", listing, items, assumed=frozenset({"OCTID"}))
+    return _contents("OCTID", "octid", listing, items)
 
 
-def _contents(name: str, adapter: str, listing: Listing, items: list[Item], **more) -> Contents:
+def _contents(
+    name: str, adapter: str, listing: Listing, items: list[Item], ignored: tuple[Path, ...] = ()
+) -> Contents:
     return Contents(
         name=name,
         adapter=adapter,
         path=listing.root,
         items=numbered(items),
         names=("fluid",),
-        **more,
+        ignored=ignored,
     )

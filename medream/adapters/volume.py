@@ -21,12 +21,10 @@ _MOST = 1 << 20  # a header that claims more than this along an axis is damaged
 
 @dataclass(frozen=True)
 class VolumeHeader:
-    """Size and spacing of a volume; a file with one B-scan has `bscans` 1."""
+    """What a volume's header tells; a file with one B-scan has `bscans` 1."""
 
     bscans: int
-    size: tuple[int, int]
     spacing_mm: tuple[float, float] | None
-    bscan_spacing_mm: float | None
 
 
 def header(path: Path) -> VolumeHeader:
@@ -52,10 +50,8 @@ def header(path: Path) -> VolumeHeader:
     known = all(np.isfinite(s) and s > 0 for s in spacing) and set(spacing) != {1.0}
     return VolumeHeader(
         bscans=size[2] if len(size) == 3 else 1,
-        size=(size[1], size[0]),
         # 1, 1, 1 is what a file without spacing says.
         spacing_mm=(spacing[1], spacing[0]) if known else None,
-        bscan_spacing_mm=spacing[2] if known and len(spacing) == 3 else None,
     )
 
 

@@ -100,10 +100,23 @@ def test_wrong_values_paths_and_options(tmp_path):
     assert any("values 7" in str(problem) for problem in check_dataset(tmp_path))
     with pytest.raises(ConfigError, match="no option 'grader'"):
         open_dataset(tmp_path, grader=2)
+
+
+@pytest.mark.parametrize("where", ["../secret.raw", "{}/secret.raw", "LIST", "x%d.raw 1 9 1", "gone.raw"])
+def test_a_header_does_not_lead_elsewhere(tmp_path, where):
+    write(tmp_path / "TRAIN001")
     header = tmp_path / "TRAIN001" / "oct.mhd"
     (tmp_path / "secret.raw").write_bytes(bytes(420))
-    header.write_text(header.read_text().replace("oct.raw", "../secret.raw"))
-    with pytest.raises(ScanError, match=r"'\.\./secret\.raw'"):
+    header.write_text(header.read_text().replace("oct.raw", where.format(tmp_path)))
+    with pytest.raises(ScanError, match=r"oct\.mhd (says that its|needs its) voxels"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"ObjectType = Image\nNDims = 3\nDimSize = 1000000000 9 9\n", b"x" * 99])
+def test_damaged_headers(tmp_path, content):
+    write(tmp_path / "TRAIN001")
+    (tmp_path / "TRAIN001" / "oct.mhd").write_bytes(content)
+    with pytest.raises(ScanError, match=r"oct\.mhd"):
         open_dataset(tmp_path)
 
 
