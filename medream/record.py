@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medream.errors import OutputError
-from medream.files import RUN_FILE, write_json
+from medream.files import RUN_FILE, sha256_of, write_json
 from medream.scan import Scan
 
 _PACKAGES = (
@@ -101,8 +101,19 @@ def read_record(path: str | Path) -> RunRecord:
 
 
 def input_hashes(scans: Iterable[Scan]) -> dict[str, str]:
-    """Return the SHA-256 of each scan's file under its pseudonymous name."""
-    return {scan.source.name: scan.source.sha256 or "" for scan in scans}
+    """Return the SHA-256 of each scan's file under its pseudonymous name; "" without a file.
+
+    That of a volume's file is taken here, once, since reading a volume does not take it.
+    """
+    hashes: dict[str, str] = {}
+    files: dict[str, str] = {}
+    for source in (scan.source for scan in scans):
+        found = source.sha256 or files.get(source.path or "")
+        if found is None:
+            file = Path(source.path or "")
+            found = files[str(source.path)] = sha256_of(file) if file.is_file() else ""
+        hashes[source.name] = found
+    return hashes
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +27,8 @@ class Source:
     device : str or None
         Device as named by the file or the data set.
     path, sha256 : str or None
-        The file that was read and the hash of its bytes.
+        The file that was read and the hash of its bytes; the hash is None for B-scans of a
+        volume's file, which is hashed when a run is recorded.
     """
 
     dataset: str = "unknown"
@@ -134,6 +136,12 @@ class Scan:
                 )
             object.__setattr__(self, "spacing_mm", spacing)
         object.__setattr__(self, "classes", tuple(self.classes))
+
+    def with_source(self, source: Source) -> Scan:
+        """Return the same scan with another origin, without checking its pixels again."""
+        scan = copy.copy(self)
+        object.__setattr__(scan, "source", source)
+        return scan
 
     @property
     def shape(self) -> tuple[int, int]:

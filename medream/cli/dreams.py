@@ -98,7 +98,7 @@ def run_dream(settings: dict[str, Any], out: Path) -> Path:
     from medream.errors import ModelError
     from medream.files import sha256_of
     from medream.readers import read_labels
-    from medream.record import RunRecord
+    from medream.record import RunRecord, input_hashes
     from medream.segmentation import is_segmentation, segment
     from medream.store import load_model
 
@@ -110,7 +110,7 @@ def run_dream(settings: dict[str, Any], out: Path) -> Path:
         reference = _same_size(read_labels(settings["reference"]), scan, settings)
     model = load_model(settings["model"])
     config = DreamConfig.from_json(settings["dream"])
-    inputs = {settings["path"]: scan.source.sha256 or ""}
+    inputs = {settings["path"]: input_hashes([scan])[scan.source.name]}
     file = Path(settings["model"]) / "model.keras"
     if file.exists():
         inputs[str(file)] = sha256_of(file)

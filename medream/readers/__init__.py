@@ -4,8 +4,8 @@ To add a format: a file here with `read(path, only)` and `header(path)`, and a l
 
 `read(path, only=None) -> list[Scan]` gives the B-scans in order, or those at the positions `only`,
 decoding no others where the format allows it. `header(path) -> list[Header]` gives one `Header`
-per volume and reads no pixels. Both fill in what the file says, `bscan_index` included; dataset,
-path and hash, and subject and volume where they are "unknown", are filled in here.
+per volume and reads no pixels. Both fill in what the file says, `bscan_index` included; dataset
+and path, and subject and volume where they are "unknown", are filled in here.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from medream.readers.names import (
     read_head,
     subject_in,
 )
+from medream.readers.parallel import on_all_cores
 from medream.readers.raster import not_an_image, read_gray, read_labels
 from medream.readers.valid import valid_mask
 from medream.scan import Scan
@@ -125,7 +126,7 @@ def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan
     Returns
     -------
     list of Scan
-        In order of acquisition (or of `only`), with `valid`, the file and its hash filled in. A
+        In order of acquisition (or of `only`), with `valid` and the file filled in. A
         subject is named when the file or path names one (`subject01_...`), otherwise it is the
         volume's name.
 
@@ -148,12 +149,12 @@ def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan
     if only is None:
         return [scan for unit in units for scan in unit.read()]
     if len(units) == 1 and len(units[0].files) == 1:
-        return units[0].read_file(units[0].files[0], 0, only)
+        return units[0].read_file(units[0].files[0], only)
     places = [place for unit in units for place in unit.places()]
     return [
         scan
         for unit, file, first, k in (places[p] for p in chosen(only, len(places), path))
-        for scan in unit.read_file(file, first, [k])
+        for scan in _counted_from(first, unit.read_file(file, [k]))
     ]
 
 
@@ -205,16 +206,21 @@ class _Unit:
     bscan_spacing_mm: float | None = None  # between the files
 
     def read(self) -> list[Scan]:
+        if self.format is PICTURES:
+            found = on_all_cores(self.read_file, self.files)
+        else:
+            found = [self.read_file(file) for file in self.files]
         scans: list[Scan] = []
-        for file in self.files:
-            scans += self.read_file(file, len(scans))
+        for in_file in found:
+            scans += _counted_from(len(scans), in_file)
         return scans
 
-    def read_file(self, file: Path, first: int, only: Sequence[int] | None = None) -> list[Scan]:
-        """Read a file whose first B-scan is number `first`, and fill in where it comes from."""
+    def read_file(self, file: Path, only: Sequence[int] | None = None) -> list[Scan]:
+        """Read a file and fill in where its B-scans come from."""
         assert self.format.read is not None
         scans = self.format.read(file, only)
-        digest = sha256_of(file) if only is None else None
+        # Hashing a volume would take as long as reading it; it is done when a run is recorded.
+        digest = sha256_of(file) if self.format is PICTURES else None
         named = _named(self.path)
         filled = []
         for scan in scans:
@@ -224,11 +230,10 @@ class _Unit:
                 dataset=named.parent.name or scan.source.dataset,
                 subject_id=subject,
                 volume_id=volume,
-                bscan_index=first + scan.source.bscan_index,
                 path=str(file),
                 sha256=digest,
             )
-            filled.append(replace(scan, source=source))
+            filled.append(scan.with_source(source))
         return filled
 
     def headers(self) -> list[Header]:
@@ -268,6 +273,15 @@ class _Unit:
         if subject == "unknown":
             subject = subject_in(Path(name) / file.name) or name
         return subject, name if volume == "unknown" else volume
+
+
+def _counted_from(first: int, scans: list[Scan]) -> list[Scan]:
+    if first == 0:
+        return scans
+    return [
+        scan.with_source(replace(scan.source, bscan_index=first + scan.source.bscan_index))
+        for scan in scans
+    ]
 
 
 def _named(path: Path) -> Path:

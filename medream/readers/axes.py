@@ -58,16 +58,17 @@ class Axes:
         axes = range(len(self.shape))
         return tuple(position if axis == self.bscan else slice(None) for axis in axes)
 
-    def picture(self, stored: np.ndarray, full: float, path: Path) -> np.ndarray:
-        """Turn a B-scan as stored into float32 (depth, width); `full` becomes 1."""
+    def draw(self, stored: np.ndarray, full: float, path: Path, out: np.ndarray) -> None:
+        """Write a B-scan as stored into float32 (depth, width); `full` becomes 1."""
         kept = [axis for axis in range(len(self.shape)) if axis != self.bscan]
         wanted = [self.depth, self.width] + ([] if self.channel is None else [self.channel])
         upright = stored.transpose([kept.index(axis) for axis in wanted])
         if stored.dtype.names is not None:  # red, green, blue
             upright = np.stack([upright[name] for name in stored.dtype.names[:3]], axis=-1)
         if upright.ndim == 2:
-            return np.ascontiguousarray(linear(upright, 0, full))
-        return grey(linear(upright[..., :3], 0, full), path)
+            linear(upright, 0, full, out)
+        else:
+            out[:] = grey(linear(upright[..., :3], 0, full), path)
 
 
 def find_axes(shape: Sequence[int], spacing_mm: Sequence[float], path: Path) -> Axes:

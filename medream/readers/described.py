@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,4 +60,4 @@ def as_written(scan: Scan, described: Mapping[str, Any] | None) -> Scan:
         laterality=known.laterality,
         device=known.device,
     )
-    return replace(scan, source=source)
+    return scan.with_source(source)

@@ -20,6 +20,7 @@ from medream.errors import ScanError
 from medream.readers.damage import check_claim, guarded
 from medream.readers.dicom_values import find, scaling, stored_range
 from medream.readers.header import Header, chosen
+from medream.readers.intensity import empty
 from medream.readers.names import natural_key
 from medream.readers.pseudonym import pseudonym
 from medream.readers.valid import valid_mask
@@ -83,9 +84,12 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         positions = chosen(only, len(image.order), path)
         frames = [image.order[position] for position in positions]
         scale = scaling(image.ds, len(image.order))
+        pictures = empty(len(frames), image.size)
         scans = []
-        for position, frame, stored in zip(positions, frames, image.decode(frames), strict=True):
-            picture = scale(stored, frame)
+        for position, frame, picture, stored in zip(
+            positions, frames, pictures, image.decode(frames), strict=True
+        ):
+            scale(stored, frame, picture)
             source = Source(
                 subject_id=_subject(image.ds),
                 volume_id=_volume(image.ds, len(image.order)),

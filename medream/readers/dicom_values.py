@@ -55,32 +55,44 @@ def stored_range(ds: Dataset) -> tuple[int, int]:
     return 0, 2**bits - 1
 
 
-def scaling(ds: Dataset, frames: int) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return the function that turns a decoded frame and its number into float32 in [0, 1]."""
+def scaling(ds: Dataset, frames: int) -> Callable[[np.ndarray, int, np.ndarray], object]:
+    """Return the function that writes a decoded frame, given its number, as float32 in [0, 1]."""
     photometric = str(ds.get("PhotometricInterpretation", ""))
     lowest, highest = stored_range(ds)
     if int(ds.get("SamplesPerPixel") or 1) > 1:
-        return lambda stored, frame: grey(stored / np.float32(highest), ds.filename)
+
+        def colours(stored: np.ndarray, frame: int, out: np.ndarray) -> None:
+            out[:] = grey(stored / np.float32(highest), ds.filename)
+
+        return colours
     if photometric == "PALETTE COLOR":
-        return lambda stored, frame: grey(_looked_up(stored, ds), ds.filename)
+
+        def palette(stored: np.ndarray, frame: int, out: np.ndarray) -> None:
+            out[:] = grey(_looked_up(stored, ds), ds.filename)
+
+        return palette
     turned = photometric == "MONOCHROME1"
     if ds.get("ModalityLUTSequence") or ds.get("VOILUTSequence"):
         table = _table(ds, lowest, highest)
         table = 1 - table if turned else table
-        return lambda stored, frame: table[np.clip(stored, lowest, highest).astype(int) - lowest]
+
+        def look_up(stored: np.ndarray, frame: int, out: np.ndarray) -> None:
+            out[:] = table[np.clip(stored, lowest, highest).astype(int) - lowest]
+
+        return look_up
     rescales = [_rescale(ds, frame) for frame in range(frames)]
     windows = {w for frame in range(frames) if (w := _window(ds, frame)) is not None}
     window = None
     if windows:
         window = min(low for low, _ in windows), max(high for _, high in windows)
 
-    def scale(stored: np.ndarray, frame: int) -> np.ndarray:
+    def scale(stored: np.ndarray, frame: int, out: np.ndarray) -> None:
         slope, intercept = rescales[frame]
         if window is not None:
             low, high = ((value - intercept) / slope for value in window)
         else:
             low, high = map(float, (lowest, highest) if slope > 0 else (highest, lowest))
-        return linear(stored, *((high, low) if turned else (low, high)))
+        linear(stored, *((high, low) if turned else (low, high)), out=out)
 
     return scale
 

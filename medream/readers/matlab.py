@@ -16,7 +16,7 @@ import numpy as np
 from medream.errors import ScanError
 from medream.readers.damage import check_claim, guarded
 from medream.readers.header import Header, chosen
-from medream.readers.intensity import linear, type_range, value_range
+from medream.readers.intensity import empty, linear, type_range, value_range
 from medream.readers.names import read_head
 from medream.readers.valid import valid_mask
 from medream.scan import Scan, Source
@@ -61,13 +61,11 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         if only is not None and bscan is not None and _is_hdf5(path):
             lazy = [load_variable(path, name, bscan, position) for position in positions]
             if lazy and (full := type_range(lazy[0].dtype)) is not None:
-                return [_scan(one, full, k) for one, k in zip(lazy, positions, strict=True)]
+                return _scans(lazy, full, positions)
         stored = load_variable(path, name)
         full = value_range(stored, path)
-        return [
-            _scan(stored if bscan is None else stored.take(position, bscan), full, position)
-            for position in positions
-        ]
+        volume = stored[None] if bscan is None else np.moveaxis(stored, bscan, 0)
+        return _scans([volume[position] for position in positions], full, positions)
 
 
 def variables(path: Path) -> Shapes:
@@ -131,9 +129,14 @@ def image_variable(shapes: Shapes, path: Path) -> str:
     )
 
 
-def _scan(stored: np.ndarray, full: float, position: int) -> Scan:
-    picture = np.ascontiguousarray(linear(stored, 0, full))
-    return Scan(picture, valid=valid_mask(picture), source=Source(bscan_index=position))
+def _scans(stored: list[np.ndarray], full: float, positions: Sequence[int]) -> list[Scan]:
+    scans = []
+    pictures = empty(len(stored), stored[0].shape if stored else (0, 0))
+    for one, picture, position in zip(stored, pictures, positions, strict=True):
+        linear(one, 0, full, out=picture)
+        source = Source(bscan_index=position)
+        scans.append(Scan(picture, valid=valid_mask(picture), source=source))
+    return scans
 
 
 def _may_be_scans(shape: tuple[int, ...]) -> bool:

@@ -21,8 +21,9 @@ from medream.readers.axes import Axes, find_axes
 from medream.readers.damage import check_claim, guarded
 from medream.readers.described import HEAD, as_written, axes_of, in_metaimage
 from medream.readers.header import Header, chosen
-from medream.readers.intensity import type_range, value_range
+from medream.readers.intensity import empty, type_range, value_range
 from medream.readers.names import read_head
+from medream.readers.parallel import on_all_cores
 from medream.readers.valid import valid_mask
 from medream.scan import Scan, Source
 
@@ -87,22 +88,29 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         volume = _open(path)
         axes = volume.axes
         full = volume.full
-        whole = None
+        image = whole = None
         if only is None or full is None or volume.claim.compressed:
-            whole = volume.stored()
+            image = volume.load()
+            whole = volume.view(image)
             full = value_range(whole, path) if full is None else full
-        scans = []
-        for position in chosen(only, axes.bscans, path):
-            one = volume.stored(position) if whole is None else whole[axes.index(position)]
-            picture = axes.picture(one, full, path)
+        positions = chosen(only, axes.bscans, path)
+
+        def one(position: int, picture: np.ndarray) -> Scan:
+            if whole is None:
+                part = volume.load(position)
+                axes.draw(volume.view(part), full, path, out=picture)
+            else:
+                axes.draw(whole[axes.index(position)], full, path, out=picture)
             scan = Scan(
                 picture,
                 valid=valid_mask(picture),
                 spacing_mm=axes.spacing_mm,
                 source=Source(bscan_index=position),
             )
-            scans.append(as_written(scan, volume.described))
-        return scans
+            return as_written(scan, volume.described)
+
+        each = map if whole is None else on_all_cores
+        return list(each(one, positions, empty(len(positions), axes.size)))
 
 
 @dataclass(frozen=True)
@@ -137,27 +145,28 @@ class _Volume:
         kind = types.get(self.reader.GetPixelID())
         return None if kind is None else type_range(np.dtype(kind))
 
-    def stored(self, position: int | None = None) -> np.ndarray:
-        """Return the volume, or one B-scan of it, with the axes as the file stores them."""
+    def load(self, position: int | None = None) -> Any:
+        """Read the volume, or one B-scan of it, as SimpleITK's image."""
+        _check_packed(self.claim, self.reader.GetFileName())
+        if position is not None and self.axes.bscan is not None:
+            size = list(self.reader.GetSize())
+            index = [0] * len(size)
+            size[self.axes.bscan], index[self.axes.bscan] = 0, position
+            self.reader.SetExtractIndex(index)
+            self.reader.SetExtractSize(size)
+        return self.reader.Execute()
+
+    def view(self, image: Any) -> np.ndarray:
+        """Return the pixels with the axes as the file stores them, valid while `image` lives."""
         import SimpleITK as sitk
 
-        _check_packed(self.claim, self.reader.GetFileName())
-        axes, reader = self.axes, self.reader
-        size = list(reader.GetSize())
-        shape = list(axes.shape)
-        if position is not None and axes.bscan is not None:
-            index = [0] * len(size)
-            index[axes.bscan] = position
-            size[axes.bscan] = 0
-            del shape[axes.bscan]
-            reader.SetExtractIndex(index)
-            reader.SetExtractSize(size)
-        pixels = sitk.GetArrayFromImage(reader.Execute())
-        if reader.GetNumberOfComponents() > 1:
+        pixels = sitk.GetArrayViewFromImage(image)
+        if image.GetNumberOfComponentsPerPixel() > 1:
             channels = [(name, pixels.dtype) for name in ("red", "green", "blue")]
             pixels = pixels.view(channels)[..., 0]
-        stored: np.ndarray = pixels.T.reshape(shape)
-        return stored
+        stored: np.ndarray = pixels.T
+        kept = len(self.axes.shape) - (image.GetDimension() < self.reader.GetDimension())
+        return stored.reshape(stored.shape[:kept])
 
 
 def _open(path: Path) -> _Volume:

@@ -15,8 +15,9 @@ from medream.readers.axes import Axes, find_axes
 from medream.readers.damage import check_claim, guarded
 from medream.readers.described import HEAD, as_written, axes_of, in_nifti
 from medream.readers.header import Header, chosen
-from medream.readers.intensity import type_range, value_range
+from medream.readers.intensity import empty, type_range, value_range
 from medream.readers.names import read_head
+from medream.readers.parallel import on_all_cores
 from medream.readers.valid import valid_mask
 from medream.scan import Scan, Source
 
@@ -70,21 +71,26 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         kind = about.get_data_dtype()
         scaled = about.get_slope_inter() not in ((None, None), (1.0, 0.0))
         full = None if scaled else type_range(kind)
-        if only is None or full is None or _is_gzipped(path):
+        # A gzipped file is unpacked B-scan by B-scan where they follow each other in it.
+        streamed = _is_gzipped(path) and axes.bscan == 2
+        if full is None or (not streamed and (only is None or _is_gzipped(path))):
             stored = np.asanyarray(stored)
         stored = stored.reshape(axes.shape)
         full = value_range(stored, path) if full is None else full
-        scans = []
-        for position in chosen(only, axes.bscans, path):
-            picture = axes.picture(stored[axes.index(position)], full, path)
+        positions = chosen(only, axes.bscans, path)
+
+        def one(position: int, picture: np.ndarray) -> Scan:
+            axes.draw(stored[axes.index(position)], full, path, out=picture)
             scan = Scan(
                 picture,
                 valid=valid_mask(picture),
                 spacing_mm=axes.spacing_mm,
                 source=Source(bscan_index=position),
             )
-            scans.append(as_written(scan, described))
-        return scans
+            return as_written(scan, described)
+
+        each = on_all_cores if isinstance(stored, np.ndarray) else map
+        return list(each(one, positions, empty(len(positions), axes.size)))
 
 
 def _magic(head: bytes) -> bytes | None:

@@ -220,6 +220,8 @@ def _gray(image: Image.Image, path: Path) -> np.ndarray:
                 "in [0, 1]. Divide by the range of the device before saving."
             )
         return array.astype(np.float32)
+    if array.dtype.kind == "u":
+        return np.divide(array, np.float32(full), dtype=np.float32)
     return (array / full).astype(np.float32)
 
 

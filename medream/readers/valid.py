@@ -38,6 +38,8 @@ def valid_mask(image: np.ndarray) -> np.ndarray | None:
     >>> valid_mask(image)[:8, 0].tolist()
     [False, False, False, False, False, False, False, True]
     """
+    if not _may_have_any(image):  # most B-scans, told by their frame alone
+        return None
     valid = ~_wedges(image)
     while True:
         top, bottom = _margin(image, valid), _margin(image[::-1], valid[::-1])
@@ -52,16 +54,26 @@ def valid_mask(image: np.ndarray) -> np.ndarray | None:
     return valid
 
 
+def _may_have_any(image: np.ndarray) -> bool:
+    """Tell whether the frame has three white pixels in a row at the top or bottom, or a flat side."""
+    for line in (image[0], image[-1]):
+        white = line >= _WHITE
+        if white.any():
+            white = np.pad(white, 2, mode="edge")
+            if (white[:-2] & white[1:-1] & white[2:]).any():
+                return True
+    lines = (image[0], image[-1], image[:, 0], image[:, -1])
+    return any(line.max() - line.min() <= _FLAT for line in lines)
+
+
 def _wedges(image: np.ndarray) -> np.ndarray:
     white = image >= _WHITE
-    if not white.any():
-        return np.zeros(image.shape, bool)
     # The frame is continued outwards, so that a wedge one pixel thin along it stays solid
     # while single saturated speckles do not.
-    solid = ndimage.binary_opening(np.pad(white, 2, mode="edge"), np.ones((3, 3)))[2:-2, 2:-2]
-    areas, count = ndimage.label(solid)
-    if count == 0:
+    solid = _opened(np.pad(white, 2, mode="edge"))
+    if not (solid[0].any() or solid[-1].any()):
         return np.zeros(image.shape, bool)
+    areas, count = ndimage.label(solid)
     ends = np.bincount(np.concatenate([areas[0], areas[-1]]), minlength=count + 1)
     sides = np.bincount(np.concatenate([areas[:, 0], areas[:, -1]]), minlength=count + 1)
     wedge = (ends > 0) & (ends + sides >= max(8, min(image.shape) // 32))
@@ -71,6 +83,15 @@ def _wedges(image: np.ndarray) -> np.ndarray:
     # Opening rounds the thin tip of a wedge off: take back the white pixels joined to it.
     found = ndimage.binary_propagation(wedge[areas], mask=white, structure=np.ones((3, 3)))
     return ndimage.binary_dilation(found, np.ones((3, 3)), iterations=_RIM)
+
+
+def _opened(padded: np.ndarray) -> np.ndarray:
+    """Open by a square of 3 x 3 and cut two pixels off each side; many times quicker than SciPy."""
+    rows = padded[:-2] & padded[1:-1] & padded[2:]
+    eroded = rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
+    rows = eroded[:-2] | eroded[1:-1] | eroded[2:]
+    opened: np.ndarray = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    return opened
 
 
 def _margin(image: np.ndarray, valid: np.ndarray) -> int:
