@@ -206,3 +206,25 @@ def test_cut_short(tmp_path, write, packed):
             assert "cut.mat" in str(error)  # noqa: PT017
         else:
             np.testing.assert_array_equal(images(scans), IMAGES)
+
+
+@pytest.mark.parametrize("kind", [0, 8, 10, 11, 14, 200, 60000])
+@pytest.mark.parametrize("packed", [False, True])
+def test_unknown_type_of_numbers_does_not_end_the_process(tmp_path, kind, packed):
+    """SciPy's reader takes it as an index into a table and dies."""
+    import zlib
+
+    raw = bytearray(write_mat(tmp_path / "a.mat").read_bytes())
+    at = raw.index(np.array([2, VOLUME.size], "<u4").tobytes())
+    raw[at : at + 4] = kind.to_bytes(4, "little")
+    if packed:
+        content = zlib.compress(raw[128:])
+        raw[128:] = np.array([15, len(content)], "<u4").tobytes() + content
+    (tmp_path / "a.mat").write_bytes(raw)
+    with pytest.raises(ScanError, match=rf"a\.mat.*type {kind} "):
+        read_scans(tmp_path / "a.mat")
+
+
+def test_complex_numbers(tmp_path):
+    with pytest.raises(ScanError, match=r"a\.mat.*complex"):
+        read_scans(write_mat(tmp_path / "a.mat", images=MATLAB * 1j))

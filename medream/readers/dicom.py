@@ -226,7 +226,8 @@ class _Image:
         from pydicom.pixels import iter_pixels
 
         syntax = self.ds.file_meta.TransferSyntaxUID
-        yield from iter_pixels(self.path, indices=frames, transfer_syntax_uid=syntax)
+        if frames:  # pydicom takes an empty list for all of them
+            yield from iter_pixels(self.path, indices=frames, transfer_syntax_uid=syntax)
 
 
 def _open(path: Path) -> _Image:

@@ -17,6 +17,7 @@ from medream.errors import ScanError
 from medream.readers.damage import check_claim, guarded
 from medream.readers.header import Header, chosen
 from medream.readers.intensity import empty, linear, type_range, value_range
+from medream.readers.matlab5 import check_variable
 from medream.readers.names import read_head
 from medream.readers.valid import valid_mask
 from medream.scan import Scan, Source
@@ -92,6 +93,7 @@ def load_variable(
         if not _is_hdf5(path):
             from scipy.io import loadmat
 
+            check_variable(path, name)
             array = loadmat(path, variable_names=[name], struct_as_record=True)[name]
             return array if axis is None else array.take(position, axis)
         import h5py
