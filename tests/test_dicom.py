@@ -370,6 +370,17 @@ def test_pydicoms_warnings_do_not_leak(tmp_path, recwarn):
     assert "Erika" not in told + repr([str(w.message) for w in recwarn.list])
 
 
+def test_unknown_character_set_is_not_quoted(tmp_path, recwarn):
+    ds = dicom_dataset(VOLUME, PatientID="")
+    ds.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    raw = (tmp_path / "a.dcm").read_bytes()
+    at = raw.index(b"\x08\0\x16\0")  # before the SOP class
+    planted = struct.pack("<HH2sH", 8, 5, b"CS", 16) + b"Mustermann Erika"
+    (tmp_path / "a.dcm").write_bytes(raw[:at] + planted + raw[at:])
+    told = repr(read_headers(tmp_path / "a.dcm"))
+    assert "Muster" not in told + repr([str(w.message) for w in recwarn.list])
+
+
 def test_nameless_files_are_named_by_their_path(tmp_path):
     (tmp_path / "subject07").mkdir()
     path = write_dicom(tmp_path / "subject07.dcm", PatientID="", PatientName="")
@@ -408,6 +419,18 @@ def test_wrong_number_of_frames(tmp_path, frames):
         for read in (read_scans, read_headers):
             with pytest.raises(ScanError, match=r"a\.dcm"):
                 read(tmp_path / "a.dcm")
+
+
+def test_fewer_pieces_than_frames(tmp_path):
+    from pydicom.encaps import encapsulate, generate_frames
+
+    ds = __import__("pydicom").dcmread(jpeg2000(tmp_path / "a.dcm"))
+    frames = list(generate_frames(ds.PixelData, number_of_frames=BSCANS))
+    ds.PixelData = encapsulate(frames[:-1], has_bot=False)
+    ds.save_as(tmp_path / "a.dcm")
+    for read in (read_scans, read_headers):
+        with pytest.raises(ScanError, match=r"a\.dcm says that it has 5 frames, but holds 4"):
+            read(tmp_path / "a.dcm")
 
 
 @pytest.mark.parametrize(

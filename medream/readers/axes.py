@@ -101,7 +101,7 @@ def find_axes(shape: Sequence[int], spacing_mm: Sequence[float], path: Path) -> 
             f"{path} has the shape {' x '.join(str(n) for n in shape)}; expected a B-scan of two "
             "axes or a volume of three. Save each volume or channel as a file of its own."
         )
-    known = all(np.isfinite(step) and step > 0 for step in steps) and steps.count(1.0) < len(steps)
+    known = all(np.isfinite(step) and step > 0 for step in steps)
     depth, bscan, channel = _roles(lengths, steps if known else [1.0] * len(steps))
     (width,) = set(range(len(lengths))) - {depth, bscan, channel}
     plane = steps[depth], steps[width]
