@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 SHAPE = (128, 512, 1024)
 ROUNDS = 5
+TARGETED = ("DICOM", "NIfTI", "MetaImage", "PNG folder")  # the others are told for information
 RATIO, PEAK, LISTING = 1.10, 1.3, 1.0  # targets; the last in seconds per hundred files
 
 
@@ -224,7 +225,7 @@ def main() -> None:
                 f"{found['ratio_to_floor']:.2f}), peak {found['peak']:.2f} x the array",
                 flush=True,
             )
-            if found["ratio"] > RATIO or found["peak"] > PEAK:
+            if kind in TARGETED and (found["ratio"] > RATIO or found["peak"] > PEAK):
                 missed.append(kind)
         told["listing"] = seconds = listing(folder)
         print(f"headers of 100 files: {seconds:.3f} s")
