@@ -166,7 +166,8 @@ def _report(
         report.figure(
             figures.triptych(result, difference=True, control=True),
             f"{levels} levels, {LAYER}: objective {result.history[0]:.3g} to {result.history[-1]:.3g}. "
-            "Second row: reference contour and the network's own prediction on each picture.",
+            "Second row: reference contour, and what the network segments in each picture. Where its prediction "
+            "vanishes on a dream, exciting this layer has moved the scan away from what it calls fluid.",
         )
     report.figure(
         figures.history_figure({f"{n} levels": r.history for n, r in results.items()}),

@@ -34,7 +34,8 @@ def evaluate(
     Returns
     -------
     DataFrame
-        One row per scan and class: dataset, subject_id, volume_id, bscan_index, class, and the columns
+        One row per scan and class: dataset, subject_id, volume_id, bscan_index, scan (its
+        name in saved pictures), file (of a single picture), class, and the columns
         of `metrics.score`. `metrics.summarize` pools them.
 
     Raises
@@ -66,6 +67,8 @@ def evaluate(
                         "subject_id": scan.source.subject_id,
                         "volume_id": scan.source.volume_id,
                         "bscan_index": scan.source.bscan_index,
+                        "scan": scan.source.name,
+                        "file": scan.source.picture,
                         "class": name,
                         **score(reference, prediction, scan.valid, scan.spacing_mm),
                     }

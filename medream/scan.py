@@ -10,6 +10,7 @@ import numpy as np
 from medream.errors import ScanError
 
 LATERALITIES = ("OD", "OS")
+_BITS_OF_ONE = np.float32(1).view(np.uint32)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class Source:
         if self.volume_id not in (self.subject_id, "unknown"):
             parts.append(self.volume_id)
         return "_".join([*parts, f"bscan{self.bscan_index:03d}"])
+
+    @property
+    def picture(self) -> str | None:
+        """File name of a scan that is one picture; None for volumes, whose names may tell people."""
+        suffix = (self.path or "").lower().rpartition(".")[2]
+        if self.path is None or suffix not in ("png", "jpg", "jpeg", "tif", "tiff", "bmp"):
+            return None
+        return self.path.replace("\\", "/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +114,14 @@ class Scan:
                 f"{where}: image has type {image.dtype}, expected float32 in [0, 1]; divide by the "
                 "full range of the file's type."
             )
-        low, high = float(image.min()), float(image.max())
-        if not (low >= 0.0 and high <= 1.0):  # also catches NaN
-            raise ScanError(
-                f"{where}: intensities run from {low:g} to {high:g}, expected finite values in [0, 1]."
-            )
+        # The bits of numbers from 0 to 1 count up; negative ones, infinity and NaN lie above them.
+        if image.view(np.uint32).max() > _BITS_OF_ONE:
+            low, high = float(image.min()), float(image.max())
+            if not (low >= 0.0 and high <= 1.0):  # also catches NaN; -0.0 is 0
+                raise ScanError(
+                    f"{where}: intensities run from {low:g} to {high:g}, expected finite values in "
+                    "[0, 1]."
+                )
         for label, array, kind in (("mask", self.mask, np.uint8), ("valid", self.valid, np.bool_)):
             if array is None:
                 continue

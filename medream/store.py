@@ -190,6 +190,9 @@ def _read_config(path: Path) -> Any:
         ) from error
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is damaged: {error}.") from error
+    with open(path, "rb") as start:
+        if start.read(2) == b"PK":
+            raise ModelError(f"{path} is damaged: a .keras file that is cut short. Copy it again.")
     raise ModelError(
         f"{path} is neither a .keras nor a .h5 file: its first bytes say something else."
     )

@@ -366,15 +366,15 @@ class _Climb(keras.callbacks.Callback):
         better = dice > self.best
         row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "validation_dice": dice}
         self.history.append(row)
-        say(
-            f"{self.network.name}: epoch {epoch + 1}, loss {row['loss']:.4f}, validation Dice {dice:.4f}"
-        )
         with self.logs.as_default(step=epoch + 1):
             tf.summary.scalar("loss", row["loss"])
             tf.summary.scalar("validation_dice", dice)
         if better:
             save_keras(self.network, self.out / MODEL_FILE)
         self._save()
+        say(
+            f"{self.network.name}: epoch {epoch + 1}, loss {row['loss']:.4f}, validation Dice {dice:.4f}"
+        )
         if self.stale >= self.config.patience:
             self.trainer.stop_training = True
 

@@ -36,7 +36,10 @@ def train(
         Literal["dice_ce", "dice", "ce"], typer.Option(help="What is minimised.")
     ] = "dice_ce",
     image_size: Annotated[
-        tuple[int, int], typer.Option(help="Depth and width of the training patches, in pixels.")
+        tuple[int, int],
+        typer.Option(
+            help="Depth and width of the training patches in pixels, as in: --image-size 128 192."
+        ),
     ] = (256, 256),
     patience: Annotated[
         int, typer.Option(min=1, help="Stop after so many epochs without a better Dice.")
@@ -234,7 +237,8 @@ def segment(
     out: Out,
     model: Annotated[str, typer.Option("--model", help="A model folder.")],
     format: Annotated[
-        Literal["png", "npz", "nifti", "dicom-seg"], typer.Option(help="Of the masks, beside pictures.")
+        Literal["png", "npz", "nifti", "dicom-seg"],
+        typer.Option(help="Of the masks, beside pictures."),
     ] = "png",
     quiet: Quiet = False,
 ) -> None:
@@ -285,7 +289,8 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
             area = None if scan.spacing_mm is None else scan.spacing_mm[0] * scan.spacing_mm[1]
             for label, name in enumerate(found.classes, start=1):
                 pixels = int((found.mask == label).sum())
-                rows.append({"scan": scan.source.name, "class": name, "pixels": pixels,
+                rows.append({"scan": scan.source.name, "file": scan.source.picture, "class": name,
+                             "pixels": pixels,
                              "area_mm2": None if area is None else pixels * area})  # fmt: skip
             update(1)
         if of_volumes:

@@ -14,6 +14,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from medream.errors import ConfigError
+
+LARGEST = 2**24  # pixels of an octave; activations take hundreds of bytes for each
 SMALLEST = 16  # pixels; below, a resized scan shows no structure to dream on
 
 # (image (h, w, c), valid (h, w), octave number) -> climbed image
@@ -32,6 +35,11 @@ def octave_shapes(
     Each is the image's size times `scale ** exponent`, rounded to the network's multiple and
     not below `least` or 16 pixels (or the image itself where that is smaller).
 
+    Raises
+    ------
+    ConfigError
+        When an octave would have more than `LARGEST` pixels and more than the image itself.
+
     Examples
     --------
     >>> octave_shapes((525, 200), (-2, -1, 0, 1), 1.5, multiple=(8, 8))
@@ -44,6 +52,15 @@ def octave_shapes(
         wanted = max(shape[axis] * scale**exponent, floor)
         return max(round(wanted / unit), -(-floor // unit)) * unit
 
+    def fits(exponent: int) -> bool:
+        return exponent <= 0 or shape[0] * shape[1] * scale ** (2 * exponent) <= LARGEST
+
+    if not all(fits(exponent) for exponent in exponents):
+        most = max(exponent for exponent in range(64) if fits(exponent))
+        raise ConfigError(
+            f"octaves {exponents} would enlarge {shape[0]} x {shape[1]} pixels beyond {LARGEST:,}, "
+            f"more than memory holds. The largest octave for this image is {most}."
+        )
     return [(length(0, exponent), length(1, exponent)) for exponent in exponents]
 
 

@@ -30,7 +30,7 @@ figcaption, caption { font-size: .9rem; color: #444; text-align: left; max-width
 figcaption { margin-top: .5rem; }
 caption { padding-bottom: .4rem; }
 .wide { overflow-x: auto; margin: 1.25rem 0; }
-table { border-collapse: collapse; font-size: .9rem; }
+table { border-collapse: collapse; font-size: .9rem; display: block; overflow-x: auto; }
 th, td { padding: .3rem .75rem; text-align: left; border-bottom: 1px solid #e4e4e4;
   white-space: nowrap; vertical-align: top; }
 thead th { border-bottom: 2px solid #888; }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medream.dream.octaves import enhance, octave_shapes, resize
+from medream.errors import ConfigError
 
 
 @given(
@@ -66,3 +68,9 @@ def test_a_small_octave_holds_no_pixel_that_mixes_in_what_is_not_valid():
 def test_shrinking_is_antialiased():
     stripes = (np.arange(33) % 2).astype(np.float32)[None, :, None].repeat(33, axis=0)
     assert np.abs(resize(stripes, (33, 11))[:, 1:-1] - 0.5).max() < 0.1
+
+
+def test_octaves_beyond_memory_are_refused_with_the_largest_that_fits():
+    with pytest.raises(ConfigError, match="largest octave for this image is 4"):
+        octave_shapes((496, 768), (0, 9), 1.5)
+    assert octave_shapes((496, 768), (4,), 1.5)
