@@ -124,6 +124,13 @@ def test_volumes_of_several_formats_in_one_folder(tmp_path):
     np.testing.assert_array_equal(read_scans(tmp_path, only=[position])[0].image, IMAGES[3])
 
 
+def test_pictures_beside_volumes_are_read_and_the_rest_is_said(tmp_path):
+    write_dicom(tmp_path / "a.dcm")
+    Image.fromarray(VOLUME[0]).save(tmp_path / "preview.png")
+    with pytest.warns(UserWarning, match=r"other scans are not \(a\.dcm, 1 in all\)"):
+        assert len(read_scans(tmp_path)) == 1
+
+
 def test_broken_ones_are_listed_beside_the_sound(tmp_path):
     write_dicom(tmp_path / "a.dcm")
     (tmp_path / "cut.dcm").write_bytes((tmp_path / "a.dcm").read_bytes()[:-500])

@@ -47,5 +47,7 @@ def contact_sheet(scans: Sequence[Scan], columns: int = 6, width: int = 240) -> 
         small = ImageOps.contain(small, (width, depth))
         sheet.paste(small, (x, y))
         name = scan.source.name
-        draw.text((x, y + depth), name if len(name) < width // 6 else "..." + name[3 - width // 6 :])
+        draw.text(
+            (x, y + depth), name if len(name) < width // 6 else "..." + name[3 - width // 6 :]
+        )
     return sheet

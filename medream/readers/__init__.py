@@ -11,6 +11,7 @@ and path, and subject and volume where they are "unknown", are filled in here.
 from __future__ import annotations
 
 import gzip
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -306,6 +307,12 @@ def _units(path: Path) -> list[_Unit]:
     others = [(known, file) for file in own if (known := _readable(file))]
     others = [(known, file) for known, file in others if known is not PICTURES]
     if pictures and not any(known.lists_pictures for known, _ in others):
+        if others:
+            warnings.warn(
+                f"{path}: its {len(pictures)} pictures are read as one volume, and its other scans "
+                f"are not ({others[0][1].name}, {len(others)} in all). Give their own path.",
+                stacklevel=3,
+            )
         return [_Unit(PICTURES, path, tuple(pictures))]
     units = [_Unit(known, file, (file,)) for known, file in others if known is not DICOM]
     # An export on a disc keeps its DICOM files in folders of folders.

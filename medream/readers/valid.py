@@ -96,6 +96,9 @@ def _opened(padded: np.ndarray) -> np.ndarray:
 
 def _margin(image: np.ndarray, valid: np.ndarray) -> int:
     """Return how many rows at the top are constant where they are valid, if they end at once."""
+    first = image[0][valid[0]]
+    if first.size and first.max() - first.min() > _FLAT:  # told without the other rows
+        return 0
     low = np.where(valid, image, np.inf).min(axis=1)
     high = np.where(valid, image, -np.inf).max(axis=1)
     level = float(np.median(image[0][valid[0]])) if valid[0].any() else None
