@@ -104,10 +104,21 @@ def write_mat73(path: Path, **variables):
     import h5py
 
     with h5py.File(path, "w", userblock_size=512) as file:
-        for name, array in (variables or {"images": VOLUME.transpose(1, 2, 0)}).items():
-            dataset = file.create_dataset(name, data=np.ascontiguousarray(array.T))
-            kind = {"f8": "double", "f4": "single"}.get(array.dtype.str[1:], array.dtype.name)
+
+        def save(name, array):
+            if array.dtype == object:  # cells: references to what lies in a group of its own
+                inside = [save(f"#refs#/{name}{k}", cell) for k, cell in enumerate(array.ravel())]
+                dataset = file.create_dataset(name, array.T.shape, h5py.ref_dtype)
+                dataset[...] = np.array([one.ref for one in inside], object).reshape(array.T.shape)
+                kind = "cell"
+            else:
+                dataset = file.create_dataset(name, data=np.ascontiguousarray(array.T))
+                kind = {"f8": "double", "f4": "single"}.get(array.dtype.str[1:], array.dtype.name)
             dataset.attrs["MATLAB_class"] = np.bytes_(kind)
+            return dataset
+
+        for name, array in (variables or {"images": VOLUME.transpose(1, 2, 0)}).items():
+            save(name, array)
     with open(path, "r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
     return path

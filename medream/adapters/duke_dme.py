@@ -15,6 +15,7 @@ from medream.adapters import mat
 from medream.adapters.dataset import Contents, Item, items_of_volume
 from medream.adapters.listing import Listing, in_order
 from medream.errors import ConfigError, ScanError
+from medream.readers.matlab import load_variable
 from medream.scan import Source
 
 GRADERS = {1: "manualFluid1", 2: "manualFluid2", "automatic": "automaticFluidDME"}
@@ -102,7 +103,7 @@ def _annotated(path: Path, fluid: str) -> tuple[bool, ...]:
 @lru_cache(maxsize=16)
 def _fluid(path: Path, name: str, changed: int) -> tuple[np.ndarray, tuple[bool, ...]]:
     """Read a grader's fluid once: the labels, and which B-scans are annotated."""
-    values = mat.load(path, name)
+    values = load_variable(path, name)
     if values.ndim != 3 or values.dtype.kind not in "uif":
         raise ScanError(f"{path}: {name} has shape {values.shape}; expected numbers, 3 axes.")
     annotated = ~np.isnan(values).all(axis=(0, 1))

@@ -1,13 +1,13 @@
 """UMN (Rashno): `UMNDataset.mat` or `<class>/UMN_Dataset.mat` with cells of (depth, width, B-scan).
 
 `AllSubjects` are the scans, `ManualFluid1` and `ManualFluid2` the fluid of two graders; the last
-subjects may have none. B-scans of a subject are in no order. A cell array can only be read as a
-whole, so the file is read when the data set is opened.
+subjects may have none. B-scans of a subject are in no order. Opening the data set reads shapes
+only; a subject is read when one of its B-scans is.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from medream.adapters.duke_dme import gray
 from medream.adapters.labels import labels_of
 from medream.adapters.listing import Listing, in_order
 from medream.errors import ConfigError, ScanError
+from medream.readers.matlab import cell_shapes
 from medream.scan import Source
 
 GRADERS = {1: "ManualFluid1", 2: "ManualFluid2"}
@@ -45,21 +46,21 @@ def read(listing: Listing, grader: int = 1, all_bscans: bool = False) -> Content
         path = listing.path(found.string)
         if not _is_umn(path):
             continue
-        scans, fluid = _cells(path, _SCANS), _cells(path, GRADERS[grader])
+        scans, fluid = cell_shapes(path, _SCANS), cell_shapes(path, GRADERS[grader])
         group = found["group"].casefold() if found["group"] else "umn"
         for number, scan in enumerate(scans):
-            has_reference = number < len(fluid) and fluid[number].size > 0
-            if scan.ndim != 3 or (has_reference and fluid[number].shape != scan.shape):
+            has_reference = number < len(fluid) and 0 not in fluid[number]
+            if len(scan) != 3 or (has_reference and fluid[number] != scan):
                 raise ScanError(
-                    f"{path}: subject {number} has scans {scan.shape} and a reference "
-                    f"{fluid[number].shape if has_reference else 'none'}; expected both of one "
+                    f"{path}: subject {number} has scans {scan} and a reference "
+                    f"{fluid[number] if has_reference else 'none'}; expected both of one "
                     "shape (depth, width, B-scan)."
                 )
             if not (has_reference or all_bscans):
                 continue
             subject = f"{group}_{number:03d}"
             items += items_of_volume(
-                range(scan.shape[2]),
+                range(scan[2]),
                 path,
                 path if has_reference else None,
                 Source("UMN", subject, subject),
@@ -76,18 +77,9 @@ def read(listing: Listing, grader: int = 1, all_bscans: bool = False) -> Content
 
 
 def _image(path: Path, number: int, k: int) -> np.ndarray:
-    return gray(_cells(path, _SCANS)[number][:, :, k], path)
+    return gray(mat.bscan(path, _SCANS, k, number), path)
 
 
 def _labels(path: Path, name: str, number: int, k: int) -> np.ndarray:
-    plane = _cells(path, name)[number][:, :, k]
+    plane = mat.bscan(path, name, k, number)
     return labels_of(plane, {"fluid": (1, 255)}, (0, 1, 255), path)
-
-
-def _cells(path: Path, name: str) -> tuple[np.ndarray, ...]:
-    return _cached_cells(path, name, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=3)
-def _cached_cells(path: Path, name: str, changed: int) -> tuple[np.ndarray, ...]:
-    return tuple(mat.cells(path, name))

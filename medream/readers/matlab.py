@@ -1,4 +1,4 @@
-"""MATLAB: `.mat` of version 5 (by scipy) and 7.3 (by h5py). Objects and functions are never loaded.
+"""MATLAB: `.mat` of version 5 (see `matlab5`) and 7.3 (by h5py). Objects and functions are never loaded.
 
 The scans are the variable with a telling name, else the only one of three axes. Its axes are
 (depth, width, bscan), as MATLAB users and the Duke data sets have them; a first axis shorter than the
@@ -7,17 +7,17 @@ last one is that of the B-scans. See `intensity` for the range of the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medream.errors import ScanError
+from medream.readers import matlab5
 from medream.readers.damage import check_claim, guarded
 from medream.readers.header import Header, chosen
 from medream.readers.intensity import empty, linear, type_range, value_range
-from medream.readers.matlab5 import check_variable
 from medream.readers.names import read_head
 from medream.readers.valid import valid_mask
 from medream.scan import Scan, Source
@@ -26,8 +26,9 @@ NAME = "MATLAB"
 _EXPECTED = "a complete MATLAB file with a volume of B-scans"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TELLING = ("images", "image", "volume", "bscans", "bscan", "oct", "scans", "scan", "img", "vol")
-_NUMBERS = ("double", "single", "uint8", "uint16", "int8", "int16", "uint32", "int32", "int64",
+NUMBERS = ("double", "single", "uint8", "uint16", "int8", "int16", "uint32", "int32", "int64",
             "uint64")  # fmt: skip
+REFERENCES = (*NUMBERS, "logical", "cell")  # also what masks and lists of subjects may be
 _SHORTEST = 8  # rows and columns of the smallest picture
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -59,7 +60,7 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         shape = shapes[name]
         bscan = _bscan_axis(shape)
         positions = chosen(only, 1 if bscan is None else shape[bscan], path)
-        if only is not None and bscan is not None and _is_hdf5(path):
+        if only is not None and bscan is not None and is_hdf5(path):
             lazy = [load_variable(path, name, bscan, position) for position in positions]
             if lazy and (full := type_range(lazy[0].dtype)) is not None:
                 return _scans(lazy, full, positions)
@@ -69,8 +70,8 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
         return _scans([volume[position] for position in positions], full, positions)
 
 
-def variables(path: Path) -> Shapes:
-    """Return names and shapes, as MATLAB has them, of the variables that hold numbers.
+def variables(path: Path, kinds: Sequence[str] = NUMBERS) -> Shapes:
+    """Return names and shapes, as MATLAB has them, of the variables of some kinds.
 
     Raises
     ------
@@ -78,28 +79,58 @@ def variables(path: Path) -> Shapes:
         When the file claims more than it can hold, or is no MATLAB file.
     """
     with guarded(path, _EXPECTED):
-        found = _hdf5_shapes(path) if _is_hdf5(path) else _version_5_shapes(path)
-        for shape in found.values():
-            if 0 not in shape:
-                check_claim(path, shape, path.stat().st_size, 0, compressed=True)
+        if is_hdf5(path):
+            with _opened(path) as file:
+                found = {
+                    name: _shape(dataset)
+                    for name, dataset in _own_datasets(file, path).items()
+                    if _kind(dataset) in kinds
+                }
+        else:
+            found = {m.name: m.shape for m in matlab5.variables(path) if m.kind in kinds}
+        _check_claims(path, found.values())
+        return found
+
+
+def cell_shapes(path: Path, name: str) -> list[tuple[int, ...]]:
+    """Return the shapes of the arrays in a cell array, in MATLAB's order, without reading them.
+
+    Raises
+    ------
+    ScanError
+        When the variable is no cell array, or the file is damaged.
+    """
+    with guarded(path, _EXPECTED):
+        if is_hdf5(path):
+            with _opened(path) as file:
+                count = _dataset(file, name, path).size
+                found = [_shape(_cell(file, name, k, path)) for k in range(count)]
+        else:
+            found = [cell.shape for cell in matlab5.cells(path, name)]
+        _check_claims(path, found)
         return found
 
 
 def load_variable(
-    path: Path, name: str, axis: int | None = None, position: int | None = None
+    path: Path,
+    name: str,
+    axis: int | None = None,
+    position: int | None = None,
+    cell: int | None = None,
 ) -> np.ndarray:
-    """Return a variable, or what lies at a position along one axis, with MATLAB's axes."""
+    """Return a variable or one of its cells, or what lies at a position along one of its axes.
+
+    Axes are MATLAB's. Version 7.3 reads no more than it returns.
+    """
     with guarded(path, _EXPECTED):
-        if not _is_hdf5(path):
-            from scipy.io import loadmat
-
-            check_variable(path, name)
-            array = loadmat(path, variable_names=[name], struct_as_record=True)[name]
-            return array if axis is None else array.take(position, axis)
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            dataset = file[name]
+        if not is_hdf5(path):
+            array = matlab5.numbers(path, name, cell)
+            return array if axis is None or position is None else array.take(position, axis)
+        with _opened(path) as file:
+            dataset = _dataset(file, name, path) if cell is None else _cell(file, name, cell, path)
+            _check_claims(path, [_shape(dataset)])
+            if 0 in _shape(dataset):
+                return np.zeros(_shape(dataset))
             if axis is None:
                 return np.asarray(dataset[()]).T
             # HDF5 has MATLAB's axes in the opposite order.
@@ -154,35 +185,69 @@ def _bscan_axis(shape: tuple[int, ...]) -> int | None:
     return 0 if shape[0] < shape[2] else 2
 
 
-def _is_hdf5(path: Path) -> bool:
+def is_hdf5(path: Path) -> bool:
+    """Tell version 7.3 from version 5."""
     return read_head(path, 10).startswith((b"MATLAB 7.3", _HDF5))
 
 
-def _version_5_shapes(path: Path) -> Shapes:
-    from scipy.io import whosmat
+def _check_claims(path: Path, shapes: Iterable[tuple[int, ...]]) -> None:
+    for shape in shapes:
+        if 0 not in shape:
+            check_claim(path, shape, path.stat().st_size, 0, compressed=True)
 
-    return {name: tuple(shape) for name, shape, kind in whosmat(path) if kind in _NUMBERS}
 
-
-def _hdf5_shapes(path: Path) -> Shapes:
+def _opened(path: Path) -> Any:
     import h5py
 
-    def kind(dataset: Any) -> str:
-        value = dataset.attrs.get("MATLAB_class", b"")
-        return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    return h5py.File(path, "r")
 
-    with h5py.File(path, "r") as file:
-        # Links and outside storage may lead out of the file: only what is in it counts.
-        own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-        datasets = {
-            name: found
-            for name in own
-            if isinstance(found := file[name], h5py.Dataset)
-            and not (found.external or found.is_virtual)
-        }
-        if not any(kind(dataset) for dataset in datasets.values()):
-            raise ScanError(
-                f"{path} is an HDF5 file, but not one that MATLAB wrote (no variable has a "
-                "MATLAB_class); expected a .mat of version 7.3. Save its B-scans as .npz."
-            )
-        return {name: d.shape[::-1] for name, d in datasets.items() if kind(d) in _NUMBERS}
+
+def _kind(dataset: Any) -> str:
+    value = dataset.attrs.get("MATLAB_class", b"")
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _shape(dataset: Any) -> tuple[int, ...]:
+    if dataset.attrs.get("MATLAB_empty"):  # its numbers are the shape
+        return (0, 0)
+    return tuple(dataset.shape[::-1])
+
+
+def _is_inside(dataset: Any) -> bool:
+    """Tell whether the numbers are in the file itself: HDF5 can point into other files."""
+    import h5py
+
+    inside = isinstance(dataset, h5py.Dataset)
+    return inside and not (dataset.external or dataset.is_virtual)
+
+
+def _own_datasets(file: Any, path: Path) -> dict[str, Any]:
+    import h5py
+
+    own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+    found = {name: file[name] for name in own if _is_inside(file[name])}
+    if not any(_kind(dataset) for dataset in found.values()):
+        raise ScanError(
+            f"{path} is an HDF5 file, but not one that MATLAB wrote (no variable has a "
+            "MATLAB_class); expected a .mat of version 7.3. Save its B-scans as .npz."
+        )
+    return found
+
+
+def _dataset(file: Any, name: str, path: Path) -> Any:
+    dataset = _own_datasets(file, path).get(name)
+    if dataset is None:
+        raise ScanError(
+            f"{path} has no variable {name!r} of its own; links into other files are not followed."
+        )
+    return dataset
+
+
+def _cell(file: Any, name: str, number: int, path: Path) -> Any:
+    array = _dataset(file, name, path)
+    if _kind(array) != "cell":
+        raise ScanError(f"{path}: {name} is no cell array; expected one cell for each subject.")
+    cell = file[np.asarray(array[()]).ravel()[number]]
+    if not _is_inside(cell):
+        raise ScanError(f"{path}: cell {number + 1} of {name} is no array of the file itself.")
+    return cell

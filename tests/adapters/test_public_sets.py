@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-import scipy.io
 import trees
 from PIL import Image
 from trees import scan, spots
@@ -45,7 +44,11 @@ def test_each_tree_is_taken_by_its_own_adapter_and_no_other(tmp_path, name):
 
 @pytest.mark.parametrize("name", [name for name in trees.TREES if name != "folder"])
 def test_the_folder_s_own_name_does_not_matter(tmp_path, name):
-    root = trees.TREES[name](tmp_path / "x") if name == "mirage" else trees.TREES[name](_made(tmp_path))
+    root = (
+        trees.TREES[name](tmp_path / "x")
+        if name == "mirage"
+        else trees.TREES[name](_made(tmp_path))
+    )
     moved = root.rename(tmp_path / "Some download (1)")
     data = open_dataset(moved)
     assert data.adapter == name
@@ -91,109 +94,15 @@ def test_every_scan_is_sound_and_lazy(tmp_path, name, monkeypatch):
     data = open_dataset(root)
     read = []
     real = type(data)._read
-    monkeypatch.setattr(type(data), "_read", lambda self, item: read.append(item) or real(self, item))
+    monkeypatch.setattr(
+        type(data), "_read", lambda self, item: read.append(item) or real(self, item)
+    )
     first = data[0]
     assert len(read) == 1
     assert first.source.path.startswith(str(root))
     assert first.classes == data.classes
     errors = [p.what for p in check_dataset(root) if p.severity == "error"]
     assert not [what for what in errors if "the same picture" not in what]
-
-
-# Duke DME
-
-
-@pytest.mark.parametrize("make", [trees.duke_dme, trees.duke_v73])
-def test_duke_axes_order_and_annotated_bscans(tmp_path, make):
-    data = open_dataset(make(tmp_path))
-    first = data[:2]
-    assert [s.bscan_index for s in first.sources] == [1, 3]
-    assert corners(first) == [11, 13]
-    np.testing.assert_array_equal(grey(first)[1], scan(13))
-    assert not first[0].mask.any()
-    np.testing.assert_array_equal(first[1].mask, spots(a=1, b=1))  # ids of lesions, any > 0
-    assert data.classes == ("fluid",)
-    assert first[0].spacing_mm == (0.00387, 0.01133)
-    assert first[0].source.laterality is None
-
-
-def test_duke_subjects_graders_and_all_bscans(tmp_path):
-    trees.duke_dme(tmp_path)
-    data = open_dataset(tmp_path)
-    assert names(data) == ["subject01", "subject02", "subject10"]
-    assert len(data) == 6
-    np.testing.assert_array_equal(open_dataset(tmp_path, grader=2)[1].mask, spots(b=1))
-    np.testing.assert_array_equal(open_dataset(tmp_path, grader="automatic")[1].mask, spots(c=1))
-    every = open_dataset(tmp_path, all_bscans=True)
-    assert len(every) == 15
-    assert [s.mask is not None for s in every[:5]] == [False, True, False, True, False]
-    assert corners(every[:5]) == [10, 11, 12, 13, 14]
-    with pytest.raises(ConfigError, match="grader 3"):
-        open_dataset(tmp_path, grader=3)
-    held = [set(names(data.part(split))) for split in ("train", "validation", "test")]
-    assert sum(map(len, held)) == 3
-
-
-def test_duke_grey_values_stored_as_double_and_wrong_shapes(tmp_path):
-    content = trees.duke_volume(1)
-    content["images"] = content["images"].astype(float)
-    scipy.io.savemat(tmp_path / "Subject_01.mat", content)
-    np.testing.assert_array_equal(grey(open_dataset(tmp_path))[1], scan(13))
-    content["manualFluid1"] = content["manualFluid1"].transpose(1, 0, 2)
-    scipy.io.savemat(tmp_path / "Subject_01.mat", content)
-    with pytest.raises(ScanError, match=r"Subject_01\.mat holds images .*one shape"):
-        open_dataset(tmp_path)
-
-
-def test_one_bscan_of_a_v73_file_reads_no_other(tmp_path, monkeypatch):
-    import h5py
-
-    trees.duke_v73(tmp_path)
-    data = open_dataset(tmp_path)
-    wanted = []
-    real = h5py.Dataset.__getitem__
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, k: wanted.append(k) or real(self, k))
-    _ = data[1].image
-    assert wanted == [3]
-
-
-@pytest.mark.parametrize("content", [b"", b"MATLAB 5.0 MAT-file" + bytes(400), b"rubbish" * 40])
-def test_damaged_mat_files(tmp_path, content):
-    (tmp_path / "Subject_01.mat").write_bytes(content)
-    with pytest.raises(ScanError, match=r"Subject_01\.mat"):
-        open_dataset(tmp_path, adapter="duke_dme")
-
-
-def test_hdf5_links_to_other_files_are_not_followed(tmp_path):
-    import h5py
-
-    trees.duke_v73(tmp_path)
-    (tmp_path / "Subject_01.mat").rename(tmp_path / "secret.h5")
-    with h5py.File(tmp_path / "Subject_02.mat", "w") as file, h5py.File(tmp_path / "secret.h5") as other:
-        for name in ("manualFluid1", "manualFluid2"):
-            other.copy(name, file)
-        file["images"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "images")
-    with pytest.raises(ScanError, match="another file"):
-        open_dataset(tmp_path, adapter="duke_dme")[0]
-
-
-# UMN
-
-
-@pytest.mark.parametrize(("folder", "name"), [("DME", "UMN_Dataset.mat"), (".", "UMNDataset.mat")])
-def test_umn(tmp_path, folder, name):
-    data = open_dataset(trees.umn(tmp_path, folder, name))
-    assert data.adapter == "umn"
-    group = "dme" if folder == "DME" else "umn"
-    assert names(data) == [f"{group}_000", f"{group}_001"]  # the third has no reference
-    assert corners(data) == [0, 1, 2, 20, 21]
-    np.testing.assert_array_equal(grey(data)[4], scan(21))
-    assert [bool(s.mask.any()) for s in data] == [False, True, False, False, True]
-    np.testing.assert_array_equal(data[1].mask, spots(a=1))
-    np.testing.assert_array_equal(open_dataset(tmp_path, grader=2)[0].mask, spots(b=1))
-    every = open_dataset(tmp_path, all_bscans=True)
-    assert len(every) == 7
-    assert every[6].mask is None
 
 
 # AROI
@@ -243,7 +152,10 @@ def test_nnunet_volumes_by_simpleitk(tmp_path):
     sitk = pytest.importorskip("SimpleITK")
     volume = np.stack([scan(10 * k) for k in range(3)])
     marks = np.stack([spots(a=2 * (k == 1), b=1) for k in range(3)])
-    for folder, name, array in (("imagesTr", "patient7_0000", volume), ("labelsTr", "patient7", marks)):
+    for folder, name, array in (
+        ("imagesTr", "patient7_0000", volume),
+        ("labelsTr", "patient7", marks),
+    ):
         image = sitk.GetImageFromArray(array)
         image.SetSpacing((0.011, 0.0039, 0.12))
         (tmp_path / folder).mkdir()
@@ -421,7 +333,11 @@ def test_oct5k(tmp_path):
 
 def test_octdl(tmp_path):
     data = open_dataset(trees.octdl(tmp_path))
-    assert [(s.subject_id, s.laterality) for s in data.sources] == [("5", "OD"), ("5", "OS"), ("12", None)]
+    assert [(s.subject_id, s.laterality) for s in data.sources] == [
+        ("5", "OD"),
+        ("5", "OS"),
+        ("12", None),
+    ]
     np.testing.assert_allclose(corners(data), [2, 1, 1], atol=2)
     assert all(s.mask is None for s in data)
     (tmp_path / "OCTDL_labels.csv").write_text("picture,person\na,b\n")

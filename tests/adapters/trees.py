@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 
-import h5py
 import numpy as np
 import scipy.io
 from PIL import Image
+from samples import write_mat73
 
 DEPTH, WIDTH = 10, 14
 
@@ -63,6 +63,7 @@ def duke_volume(subject, annotated=(1, 3), bscans=5):
 
 
 def duke_dme(root, subjects=(1, 2, 10)):
+    root.mkdir(exist_ok=True)
     for subject in subjects:
         scipy.io.savemat(
             root / f"Subject_{subject:02d}.mat", duke_volume(subject), do_compression=True
@@ -71,24 +72,37 @@ def duke_dme(root, subjects=(1, 2, 10)):
 
 
 def duke_v73(root, subject=1):
-    with h5py.File(root / f"Subject_{subject:02d}.mat", "w", userblock_size=512) as file:
-        for name, array in duke_volume(subject).items():
-            file[name] = array.T  # as MATLAB writes
+    write_mat73(root / f"Subject_{subject:02d}.mat", **duke_volume(subject))
     return root
 
 
-def umn(root, folder="DME", name="UMN_Dataset.mat"):
+def umn_cells():
+    """AllSubjects, ManualFluid1 and ManualFluid2: cells of (depth, width, B-scan)."""
     shapes = [(DEPTH, WIDTH, 3), (DEPTH, WIDTH, 2), (DEPTH, WIDTH, 2)]
-    scans, first, second = (np.empty((1, n), object) for n in (3, 2, 2))  # the last has no reference
+    scans, first, second = (
+        np.empty((1, n), object) for n in (3, 2, 2)
+    )  # the last has no reference
     for j, shape in enumerate(shapes):
         scans[0, j] = np.stack([scan(20 * j + k) for k in range(shape[2])], axis=-1)
         if j < 2:
             first[0, j] = np.stack([spots(a=int(k == 1)) for k in range(shape[2])], axis=-1)
             second[0, j] = np.stack([spots(b=int(k == 0)) for k in range(shape[2])], axis=-1)
+    return {"AllSubjects": scans, "ManualFluid1": first, "ManualFluid2": second}
+
+
+def umn(root, folder="DME", name="UMN_Dataset.mat", packed=False):
     (root / folder).mkdir(parents=True, exist_ok=True)
-    scipy.io.savemat(
-        root / folder / name, {"AllSubjects": scans, "ManualFluid1": first, "ManualFluid2": second}
-    )
+    scipy.io.savemat(root / folder / name, umn_cells(), do_compression=packed)
+    return root
+
+
+def umn_packed(root, folder="DME", name="UMN_Dataset.mat"):
+    return umn(root, folder, name, packed=True)
+
+
+def umn_v73(root, folder="DME", name="UMN_Dataset.mat"):
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    write_mat73(root / folder / name, **umn_cells())
     return root
 
 
