@@ -2,14 +2,15 @@
 
 import gzip
 import shutil
+import warnings
 
 import nibabel as nib
 import numpy as np
 import pytest
 from samples import BETWEEN, BSCANS, DEPTH, IMAGES, SPACING, VOLUME, WIDTH, write_itk
 
-from medream.errors import ScanError
-from medream.readers import read_headers, read_scans
+from medream.errors import ConfigError, ScanError
+from medream.readers import read_headers, read_scans, read_volumes
 
 SUFFIXES = ("nii", "nii.gz", "img", "img.gz")
 
@@ -91,6 +92,39 @@ def test_order_without_spacing(tmp_path):
     for path in (numpy_order, itk_order):  # 1, 1, 1 is a default and no measurement
         assert {scan.spacing_mm for scan in read_scans(path)} == {None}
         assert read_headers(path)[0].bscan_spacing_mm is None
+
+
+def test_guessed_axes_are_said_and_overridden(tmp_path):
+    path = save(tmp_path / "a.nii", VOLUME.transpose(1, 2, 0))  # (depth, width, bscan), zooms 1
+    with pytest.warns(
+        UserWarning, match=r"a\.nii: its spacing is unknown.*37 x 24 x 5 .*width, dep"
+    ):
+        assert read_headers(path)[0].size == (WIDTH, DEPTH)
+    names = ("depth", "width", "bscan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(images(read_scans(path, axes=names)), IMAGES)
+        np.testing.assert_array_equal(read_scans(path, [3], axes=list(names))[0].image, IMAGES[3])
+        assert read_headers(path, axes=names)[0].size == (DEPTH, WIDTH)
+        assert [len(scans) for scans in read_volumes(path, axes=names)] == [BSCANS]
+        read_scans(save(tmp_path / "b.nii", VOLUME.transpose(2, 1, 0), zooms=(3, 1, 9)))
+        # A B-scan of its own has no axis of B-scans.
+        (scan,) = read_scans(
+            save(tmp_path / "c.nii", VOLUME[0].reshape(DEPTH, WIDTH, 1)), axes=names
+        )
+    np.testing.assert_array_equal(scan.image, IMAGES[0])
+
+
+def test_axes_that_cannot_be(tmp_path):
+    path = save(tmp_path / "a.nii", VOLUME)
+    for names in (("depth",), ("depth", "width", "x"), ("depth", "width", "depth"), ()):
+        with pytest.raises(ConfigError, match="axes is"):
+            read_scans(path, axes=names)
+    with pytest.raises(ScanError, match=r"a\.nii has the shape 5 x 37 x 24, but .* depth, width;"):
+        read_headers(path, axes=("depth", "width"))
+    np.save(tmp_path / "a.npy", VOLUME)
+    with pytest.raises(ScanError, match=r"a\.npy is a NumPy file, whose axes are known"):
+        read_scans(tmp_path / "a.npy", axes=("depth", "width", "bscan"))
 
 
 def test_channel_first_copy_is_one_bscan(tmp_path):

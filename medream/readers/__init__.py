@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn
 
 from medream.errors import ScanError
 from medream.files import sha256_of
@@ -35,6 +35,7 @@ from medream.readers import (
     raster,
     topcon,
 )
+from medream.readers.axes import check_names
 from medream.readers.header import Header, chosen
 from medream.readers.names import (
     RASTER_SUFFIXES,
@@ -59,14 +60,9 @@ __all__ = [
     "read_headers",
     "read_labels",
     "read_scans",
+    "read_volumes",
     "valid_mask",
 ]
-
-
-class Read(Protocol):
-    """Read the B-scans of a file, or those at the positions `only`."""
-
-    def __call__(self, path: Path, only: Sequence[int] | None = None) -> list[Scan]: ...
 
 
 @dataclass(frozen=True)
@@ -76,15 +72,17 @@ class Format:
     `sniff(path, head)` gets the first 1024 bytes, unzipped when the file is gzipped; the path is
     for the few formats whose bytes carry no mark. `read` and `header` are None for a format
     that is recognised and refused. `gzipped` files are read as they are; `lists_pictures` says
-    that the pictures in the file's folder belong to it.
+    that the pictures in the file's folder belong to it; `names_axes` says that `read` and `header`
+    take the names of the axes as `names`, since the format does not tell them.
     """
 
     name: str
     sniff: Callable[[Path, bytes], bool]
-    read: Read | None = None
-    header: Callable[[Path], list[Header]] | None = None
+    read: Callable[..., list[Scan]] | None = None
+    header: Callable[..., list[Header]] | None = None
     gzipped: bool = False
     lists_pictures: bool = False
+    names_axes: bool = False
 
 
 _HEAD = 1024  # bytes that are looked at
@@ -98,21 +96,23 @@ FORMATS = (
     DICOM,  # first, since its preamble may be that of a TIFF
     PICTURES,
     Format("NumPy file", lambda path, head: arrays.is_numpy(head), arrays.read, arrays.header),
-    Format(nifti.NAME, nifti.sniff, nifti.read, nifti.header, gzipped=True),
+    Format(nifti.NAME, nifti.sniff, nifti.read, nifti.header, gzipped=True, names_axes=True),
     Format(heidelberg.NAME, heidelberg.sniff, heidelberg.read, heidelberg.header),
     Format(e2e.NAME, e2e.sniff, e2e.read, e2e.header),
     Format(heyex_xml.NAME, heyex_xml.sniff, heyex_xml.read, heyex_xml.header, lists_pictures=True),
     Format(topcon.NAME, topcon.sniff, topcon.read, topcon.header),
     Format(bioptigen.NAME, bioptigen.sniff, bioptigen.read, bioptigen.header),
-    Format(metaimage.META, metaimage.sniff_meta, metaimage.read, metaimage.header),
-    Format(metaimage.NRRD, metaimage.sniff_nrrd, metaimage.read, metaimage.header),
+    Format(metaimage.META, metaimage.sniff_meta, metaimage.read, metaimage.header, names_axes=True),
+    Format(metaimage.NRRD, metaimage.sniff_nrrd, metaimage.read, metaimage.header, names_axes=True),
     Format(matlab.NAME, matlab.sniff, matlab.read, matlab.header),
     Format(listed.NAME, listed.sniff, listed.read, listed.header),
     Format(cirrus.NAME, cirrus.sniff, cirrus.read, cirrus.header),  # told by name: after the rest
 )
 
 
-def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan]:
+def read_scans(
+    path: str | Path, only: Sequence[int] | None = None, *, axes: Sequence[str] | None = None
+) -> list[Scan]:
     """Read every B-scan of a file or folder; a folder's pictures are one volume in natural order.
 
     The format is told from the content; `FORMATS` lists those that are read.
@@ -123,6 +123,9 @@ def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan
     only : sequence of int, optional
         Positions of the B-scans to read, from 0 over the whole file or folder; others are not
         decoded where the format allows it.
+    axes : sequence of {"depth", "width", "bscan", "channel"}, optional
+        For NIfTI, MetaImage and NRRD, which do not say: what their axes are, as nibabel and ITK
+        count them (x fastest). Found out when None; a warning says so where it is a guess.
 
     Returns
     -------
@@ -135,6 +138,8 @@ def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan
     ------
     ScanError
         When there is nothing to read; the message names the file and what was found in it.
+    ConfigError
+        When the names of axes are wrong.
 
     Examples
     --------
@@ -146,7 +151,7 @@ def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan
     (5, (40, 60), 'patient3', 4)
     """
     path = Path(path)
-    units = _units(path)
+    units = _units(path, axes)
     if only is None:
         return [scan for unit in units for scan in unit.read()]
     if len(units) == 1 and len(units[0].files) == 1:
@@ -159,7 +164,31 @@ def read_scans(path: str | Path, only: Sequence[int] | None = None) -> list[Scan
     ]
 
 
-def read_headers(path: str | Path) -> list[Header]:
+def read_volumes(path: str | Path, *, axes: Sequence[str] | None = None) -> Iterator[list[Scan]]:
+    """Read the volumes of a file or folder one after the other: the B-scans of one subject and volume.
+
+    Parameters and errors are those of `read_scans`. No more than one file, or one folder of
+    pictures, is in memory at a time.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, medream.readers as readers
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("a", "b"):
+    ...         np.save(f"{folder}/{name}.npy", np.zeros((5, 40, 60), "uint8"))
+    ...     [len(scans) for scans in readers.read_volumes(folder)]
+    [5, 5]
+    """
+    for unit in _units(Path(path), axes):
+        volumes: dict[tuple[str, str], list[Scan]] = {}
+        for scan in unit.read():
+            key = scan.source.subject_id, scan.source.volume_id
+            volumes.setdefault(key, []).append(scan)
+        while volumes:
+            yield volumes.pop(next(iter(volumes)))
+
+
+def read_headers(path: str | Path, *, axes: Sequence[str] | None = None) -> list[Header]:
     """Tell what a file or folder holds, one `Header` per volume, without reading pixels.
 
     Parameters and errors are those of `read_scans`.
@@ -173,13 +202,15 @@ def read_headers(path: str | Path) -> list[Header]:
     >>> header.format, header.bscans, header.size, header.spacing_mm
     ('NumPy file', 5, (40, 60), None)
     """
-    headers, errors = list_headers(path)
+    headers, errors = list_headers(path, axes=axes)
     if errors:
         raise errors[0]
     return headers
 
 
-def list_headers(path: str | Path) -> tuple[list[Header], list[ScanError]]:
+def list_headers(
+    path: str | Path, *, axes: Sequence[str] | None = None
+) -> tuple[list[Header], list[ScanError]]:
     """Tell what a file or folder holds, and list what of it cannot be read.
 
     Raises
@@ -189,7 +220,7 @@ def list_headers(path: str | Path) -> tuple[list[Header], list[ScanError]]:
     """
     headers: list[Header] = []
     errors: list[ScanError] = []
-    for unit in _units(Path(path)):
+    for unit in _units(Path(path), axes):
         try:
             headers += unit.headers()
         except ScanError as error:
@@ -205,6 +236,19 @@ class _Unit:
     path: Path  # names the volume
     files: tuple[Path, ...]
     bscan_spacing_mm: float | None = None  # between the files
+    axes: tuple[str, ...] | None = None
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        if self.axes is None or self.format is _UNKNOWN:
+            return {}
+        if self.format.names_axes:
+            return {"names": self.axes}
+        takers = ", ".join(known.name for known in FORMATS if known.names_axes)
+        raise ScanError(
+            f"{self.path} is a {self.format.name}, whose axes are known; expected one of {takers} "
+            "where axes are given. Leave them out."
+        )
 
     def read(self) -> list[Scan]:
         if self.format is PICTURES:
@@ -219,7 +263,7 @@ class _Unit:
     def read_file(self, file: Path, only: Sequence[int] | None = None) -> list[Scan]:
         """Read a file and fill in where its B-scans come from."""
         assert self.format.read is not None
-        scans = self.format.read(file, only)
+        scans = self.format.read(file, only, **self._options)
         # Hashing a volume would take as long as reading it; it is done when a run is recorded.
         digest = sha256_of(file) if self.format is PICTURES else None
         named = _named(self.path)
@@ -265,7 +309,7 @@ class _Unit:
     def _found(self) -> Iterator[tuple[Path, Header]]:
         assert self.format.header is not None
         for file in self.files:
-            for header in self.format.header(file):
+            for header in self.format.header(file, **self._options):
                 yield file, header
 
     def _names(self, file: Path, subject: str, volume: str) -> tuple[str, str]:
@@ -294,7 +338,16 @@ def _stem(path: Path) -> str:
     return path.stem.removesuffix(".nii")
 
 
-def _units(path: Path) -> list[_Unit]:
+def _units(path: Path, axes: Sequence[str] | None = None) -> list[_Unit]:
+    """Return what there is to read at a path, with the axes that the user names."""
+    units = _units_at(path)
+    if axes is None:
+        return units
+    names = check_names(axes)
+    return [replace(unit, axes=names) for unit in units]
+
+
+def _units_at(path: Path) -> list[_Unit]:
     """Return what there is to read at a path: the file, or what a folder holds."""
     try:
         is_folder = path.is_dir()
@@ -311,7 +364,7 @@ def _units(path: Path) -> list[_Unit]:
             warnings.warn(
                 f"{path}: its {len(pictures)} pictures are read as one volume, and its other scans "
                 f"are not ({others[0][1].name}, {len(others)} in all). Give their own path.",
-                stacklevel=3,
+                stacklevel=4,
             )
         return [_Unit(PICTURES, path, tuple(pictures))]
     units = [_Unit(known, file, (file,)) for known, file in others if known is not DICOM]

@@ -14,20 +14,23 @@ a picture must not be mirrored by that. The rules, the first that applies:
 4. Else (x, y, z) is (width, depth, bscan), as SimpleITK writes a NumPy volume.
 
 A spacing of exactly 1 along every axis is a default and no measurement: it tells nothing, and the
-scan's spacing is unknown.
+scan's spacing is unknown. Rules 2 to 4 are then assumptions, and a warning says which one was made.
+Whoever knows better names the axes, and no rule applies.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from medream.errors import ScanError
+from medream.errors import ConfigError, ScanError
 from medream.readers.intensity import grey, linear
 
+NAMES = ("depth", "width", "bscan", "channel")
 _CHANNELS = (3, 4)
 _LONG = 16  # the shortest side of a picture before whose axes a channel axis is looked for
 _CLEAR = 1.02  # spacings differ when one is this much larger
@@ -58,11 +61,15 @@ class Axes:
         axes = range(len(self.shape))
         return tuple(position if axis == self.bscan else slice(None) for axis in axes)
 
-    def draw(self, stored: np.ndarray, full: float, path: Path, out: np.ndarray) -> None:
-        """Write a B-scan as stored into float32 (depth, width); `full` becomes 1."""
+    def upright(self, stored: np.ndarray) -> np.ndarray:
+        """Return a B-scan as stored with the axes (depth, width), or (depth, width, channel)."""
         kept = [axis for axis in range(len(self.shape)) if axis != self.bscan]
         wanted = [self.depth, self.width] + ([] if self.channel is None else [self.channel])
-        upright = stored.transpose([kept.index(axis) for axis in wanted])
+        return stored.transpose([kept.index(axis) for axis in wanted])
+
+    def draw(self, stored: np.ndarray, full: float, path: Path, out: np.ndarray) -> None:
+        """Write a B-scan as stored into float32 (depth, width); `full` becomes 1."""
+        upright = self.upright(stored)
         if stored.dtype.names is not None:  # red, green, blue
             upright = np.stack([upright[name] for name in stored.dtype.names[:3]], axis=-1)
         if upright.ndim == 2:
@@ -71,17 +78,24 @@ class Axes:
             out[:] = grey(linear(upright[..., :3], 0, full), path)
 
 
-def find_axes(shape: Sequence[int], spacing_mm: Sequence[float], path: Path) -> Axes:
+def find_axes(
+    shape: Sequence[int],
+    spacing_mm: Sequence[float],
+    path: Path,
+    names: Sequence[str] | None = None,
+) -> Axes:
     """Tell the axes of an array (x, y) or (x, y, z) by the rules above.
 
     Parameters
     ----------
     shape, spacing_mm : one number for each axis
+    names : sequence of {"depth", "width", "bscan", "channel"}, optional
+        What the axes are, as the file stores them; then no rule applies.
 
     Raises
     ------
     ScanError
-        When there are more than three axes longer than 1.
+        When there are more than three axes longer than 1, or not as many as names.
 
     Examples
     --------
@@ -92,9 +106,11 @@ def find_axes(shape: Sequence[int], spacing_mm: Sequence[float], path: Path) -> 
     >>> axes = find_axes((49, 496, 512), (1, 1, 1), Path("a.nii"))
     >>> axes.bscans, axes.size, axes.spacing_mm
     (49, (496, 512), None)
+    >>> find_axes((496, 512, 49), (1, 1, 1), Path("a.nii"), ("depth", "width", "bscan")).size
+    (496, 512)
     """
     lengths, steps = list(shape), [abs(float(step)) for step in spacing_mm]
-    while len(lengths) > 2 and lengths[-1] == 1:
+    while len(lengths) > max(2, len(names or ())) and lengths[-1] == 1:
         del lengths[-1], steps[-1]
     if len(lengths) not in (2, 3) or min(lengths) < 1:
         raise ScanError(
@@ -102,10 +118,14 @@ def find_axes(shape: Sequence[int], spacing_mm: Sequence[float], path: Path) -> 
             "axes or a volume of three. Save each volume or channel as a file of its own."
         )
     known = all(np.isfinite(step) and step > 0 for step in steps)
-    depth, bscan, channel = _roles(lengths, steps if known else [1.0] * len(steps))
+    told = steps if known else [1.0] * len(steps)
+    depth, bscan, channel = _roles(lengths, told) if names is None else _named(names, lengths, path)
     (width,) = set(range(len(lengths))) - {depth, bscan, channel}
     plane = steps[depth], steps[width]
     measured = known and plane != (1.0, 1.0)
+    if names is None and max(told) <= _CLEAR * min(told):
+        _warn_of_assumption({depth: "depth", width: "width", bscan: "bscan", channel: "channel"},
+                            lengths, path)  # fmt: skip
     return Axes(
         depth=depth,
         width=width,
@@ -114,6 +134,49 @@ def find_axes(shape: Sequence[int], spacing_mm: Sequence[float], path: Path) -> 
         shape=tuple(lengths),
         spacing_mm=plane if measured else None,
         bscan_spacing_mm=steps[bscan] if measured and bscan is not None else None,
+    )
+
+
+def check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of axes that a user gave, or raise ConfigError.
+
+    >>> check_names(["width", "depth", "bscan"])
+    ('width', 'depth', 'bscan')
+    """
+    names = tuple(names)
+    both = {"bscan", "channel"} <= set(names)
+    if not {"depth", "width"} <= set(names) <= set(NAMES) or len(set(names)) < len(names) or both:
+        raise ConfigError(
+            f"axes is {', '.join(map(str, names)) or 'empty'}; expected depth and width, and beside "
+            "them bscan or channel, in the order in which the file stores them, such as "
+            "'depth,width,bscan'."
+        )
+    return names
+
+
+def _named(
+    names: Sequence[str], lengths: list[int], path: Path
+) -> tuple[int, int | None, int | None]:
+    names = check_names(names)
+    if len(names) > len(lengths):  # a single B-scan
+        names = tuple(name for name in names if name != "bscan")
+    if len(names) != len(lengths):
+        raise ScanError(
+            f"{path} has the shape {' x '.join(map(str, lengths))}, but the axes given are "
+            f"{', '.join(names)}; expected a name for each axis longer than 1."
+        )
+    places = {name: axis for axis, name in enumerate(names)}
+    return places["depth"], places.get("bscan"), places.get("channel")
+
+
+def _warn_of_assumption(found: dict[int | None, str], lengths: list[int], path: Path) -> None:
+    order = ", ".join(found[axis] for axis in range(len(lengths)))
+    warnings.warn(
+        f"{path}: its spacing is unknown, so nothing tells its axes; its "
+        f"{' x '.join(map(str, lengths))} pixels are taken for ({order}). If they are not, say "
+        "which is which, once and for all with 'medream data convert IN OUT --axes "
+        "depth,width,bscan', or with read_scans(path, axes=...).",
+        stacklevel=2,
     )
 
 

@@ -58,10 +58,10 @@ def sniff_nrrd(path: Path, head: bytes) -> bool:
     return head.startswith(b"NRRD00")
 
 
-def header(path: Path) -> list[Header]:
-    """Tell what the header says; no pixels are read."""
+def header(path: Path, names: Sequence[str] | None = None) -> list[Header]:
+    """Tell what the header says; no pixels are read. `names` are those of the axes."""
     with guarded(path, _EXPECTED):
-        volume = _open(path)
+        volume = _open(path, names)
         known = source_of(volume.described or {})
         return [
             Header(
@@ -78,14 +78,16 @@ def header(path: Path) -> list[Header]:
         ]
 
 
-def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
-    """Read the B-scans, or those at the positions `only`.
+def read(
+    path: Path, only: Sequence[int] | None = None, names: Sequence[str] | None = None
+) -> list[Scan]:
+    """Read the B-scans, or those at the positions `only`; `names` are those of the axes.
 
     Of an uncompressed volume of 8 or 16 bit only these are read; the range of other types is told
     from the whole volume.
     """
     with guarded(path, _EXPECTED):
-        volume = _open(path)
+        volume = _open(path, names)
         axes = volume.axes
         full = volume.full
         image = whole = None
@@ -111,6 +113,15 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
 
         each = map if whole is None else on_all_cores
         return list(each(one, positions, empty(len(positions), axes.size)))
+
+
+def stored(path: Path, position: int, names: Sequence[str]) -> np.ndarray:
+    """Return a B-scan's numbers as the file has them, with the axes (depth, width)."""
+    with guarded(path, _EXPECTED):
+        volume = _open(path, names)
+        (position,) = chosen([position], volume.axes.bscans, path)
+        image = volume.load(position)
+        return volume.axes.upright(volume.view(image)).copy()
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,7 @@ class _Volume:
         return stored.reshape(stored.shape[:kept])
 
 
-def _open(path: Path) -> _Volume:
+def _open(path: Path, names: Sequence[str] | None) -> _Volume:
     import SimpleITK as sitk
 
     claim = _nrrd_claim(path) if read_head(path, 4) == b"NRRD" else _meta_claim(path)
@@ -188,9 +199,9 @@ def _open(path: Path) -> _Volume:
         )
     shape = reader.GetSize()
     described = in_metaimage(read_head(path, HEAD), path) if claim.format == META else None
-    if described is not None and len(shape) == 3:
+    if described is not None and len(shape) == 3 and names is None:
         return _Volume(reader, axes_of(described, shape), claim, described)
-    return _Volume(reader, find_axes(shape, reader.GetSpacing(), path), claim, None)
+    return _Volume(reader, find_axes(shape, reader.GetSpacing(), path, names), claim, None)
 
 
 def _check_packed(claim: _Claim, path: str) -> None:

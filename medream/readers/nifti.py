@@ -36,10 +36,10 @@ def sniff(path: Path, head: bytes) -> bool:
     return path.suffix.lower() == ".img" and _header_of(path) is not None
 
 
-def header(path: Path) -> list[Header]:
-    """Tell what the header says; no pixels are read."""
+def header(path: Path, names: Sequence[str] | None = None) -> list[Header]:
+    """Tell what the header says; no pixels are read. `names` are those of the axes."""
     with guarded(path, _EXPECTED):
-        axes, described = _axes(_header(path), path)
+        axes, described = _axes(_header(path), path, names)
         known = source_of(described or {})
         return [
             Header(
@@ -56,8 +56,10 @@ def header(path: Path) -> list[Header]:
         ]
 
 
-def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
-    """Read the B-scans, or those at the positions `only`.
+def read(
+    path: Path, only: Sequence[int] | None = None, names: Sequence[str] | None = None
+) -> list[Scan]:
+    """Read the B-scans, or those at the positions `only`; `names` are those of the axes.
 
     Of an uncompressed volume of 8 or 16 bit only these are read; the range of other types is told
     from the whole volume.
@@ -66,7 +68,7 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
 
     with guarded(path, _EXPECTED), _pixels(path) as file:
         about = _header(path)
-        axes, described = _axes(about, path)
+        axes, described = _axes(about, path, names)
         stored: Any = ArrayProxy(file, about)
         kind = about.get_data_dtype()
         scaled = about.get_slope_inter() not in ((None, None), (1.0, 0.0))
@@ -91,6 +93,18 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
 
         each = on_all_cores if isinstance(stored, np.ndarray) else map
         return list(each(one, positions, empty(len(positions), axes.size)))
+
+
+def stored(path: Path, position: int, names: Sequence[str]) -> np.ndarray:
+    """Return a B-scan's numbers as the file has them, with the axes (depth, width)."""
+    from nibabel.arrayproxy import ArrayProxy
+
+    with guarded(path, _EXPECTED), _pixels(path) as file:
+        about = _header(path)
+        axes, _ = _axes(about, path, names)
+        (position,) = chosen([position], axes.bscans, path)
+        proxy: Any = ArrayProxy(file, about)
+        return axes.upright(np.asarray(proxy.reshape(axes.shape)[axes.index(position)]))
 
 
 def _magic(head: bytes) -> bytes | None:
@@ -151,7 +165,9 @@ def _pixels(path: Path) -> IO[bytes]:
     return _open(found)
 
 
-def _axes(about: Any, path: Path) -> tuple[Axes, dict[str, Any] | None]:
+def _axes(
+    about: Any, path: Path, names: Sequence[str] | None
+) -> tuple[Axes, dict[str, Any] | None]:
     """Return the axes, and what medream wrote about the volume if the file is its own."""
     shape = tuple(int(length) for length in about.get_data_shape())
     kind = about.get_data_dtype()
@@ -160,9 +176,9 @@ def _axes(about: Any, path: Path) -> tuple[Axes, dict[str, Any] | None]:
     there = name.stat().st_size - int(about.get_data_offset())
     check_claim(path, shape, there, kind.itemsize, compressed=_is_gzipped(name))
     described = in_nifti(_start(path, HEAD), path)
-    if described is not None and len(shape) == 3:
+    if described is not None and len(shape) == 3 and names is None:
         return axes_of(described, shape), described
     factor = _TO_MM.get(about.get_xyzt_units()[0], 1.0)
     # Stored with single precision: 0.0117 must not come back as 0.011699999682605267.
     steps = [float(f"{zoom * factor:.7g}") for zoom in about.get_zooms()]
-    return find_axes(shape, steps, path), None
+    return find_axes(shape, steps, path, names), None
