@@ -40,6 +40,15 @@ _HOME = {
     "describe_layers": "medream.dream",
 }
 _MODULES = ("errors", "figures")
+_WITH_TENSORFLOW = (
+    "build_unet",
+    "describe_layers",
+    "load_model",
+    "TrainConfig",
+    "train",
+    "segment",
+    "evaluate",
+)
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 
@@ -72,6 +81,10 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
+        if name in _WITH_TENSORFLOW:
+            from medream.startup import load_tensorflow
+
+            load_tensorflow()  # before Keras does it aloud
         value = getattr(importlib.import_module(_HOME[name]), name)
     elif name in _MODULES:
         value = importlib.import_module(f"medream.{name}")

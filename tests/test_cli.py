@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def run(*arguments, code=0, listed=False):
     if code == 1 and not listed:
         # One paragraph; warnings may stand before it.
         assert err.getvalue().strip().splitlines()[-1].startswith("Error: "), err.getvalue()
-    return err.getvalue() if code == 1 and not listed else out.getvalue()
+    return err.getvalue() if code in (1, 130) and not listed else out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,67 @@ def test_layers_as_table_json_and_drawing(trained, tmp_path):
     printed = run("layers", trained / "unet2", "--diagram", tmp_path / "net.svg")
     assert printed.splitlines()[-1] == str(tmp_path / "net.svg")
     assert "<svg" in (tmp_path / "net.svg").read_text()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stdout", [io.StringIO, Terminal])
+def test_tables_are_never_cut(monkeypatch, stdout):
+    from rich.table import Table
+
+    from medream.cli.options import print_table
+
+    cells = [
+        "dec1_upsampling_concatenated",
+        "1,234,567,890",
+        "whole image of any size at all",
+        "x" * 90,
+    ]
+    table = Table(*[f"column {k}" for k in range(len(cells))])
+    table.add_row(*cells)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys, "stdout", stdout())
+    print_table(table)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", sys.stdout.getvalue()).splitlines()
+    columns = zip(*[line.split("│")[1:-1] for line in lines if "│" in line], strict=True)
+    joined = ["".join(column).replace(" ", "") for column in columns]
+    assert joined == [cell.replace(" ", "") for cell in cells]
+    if stdout is Terminal:
+        assert max(map(len, lines)) <= 60
+    else:
+        assert all(cell in "\n".join(lines) for cell in cells)
+
+
+def test_ctrl_c_says_how_to_go_on(data, trained, scan, tmp_path, monkeypatch):
+    import medream.segmentation
+    from medream.training import epochs
+
+    dice, calls = epochs.validation_dice, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return dice(*arguments)
+
+    command = ("train", data, "--levels", 1, *TRAIN, "--epochs", 3, "--out", tmp_path / "m")
+    monkeypatch.setattr(epochs, "validation_dice", interrupted)
+    assert "--resume" in run(*command, code=130)
+    assert run(*command, "--resume").splitlines()[-1] == str(tmp_path / "m")
+    assert len(pd.read_csv(tmp_path / "m" / "unet1" / "history.csv")) == 3
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(medream.segmentation, "predict", stop)
+    out = tmp_path / "segmented"
+    said = run("segment", scan, "--model", trained / "unet2", "--out", out, code=130)
+    assert "Stopped by Ctrl-C" in said
+    assert "--resume" not in said
+    assert not out.exists()
 
 
 def test_a_dream_repeats_to_the_byte(trained, scan, tmp_path):

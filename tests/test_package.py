@@ -1,7 +1,10 @@
 """The package: what importing costs, what is public, who imports whom."""
 
+import contextlib
+import os
 import subprocess
 import sys
+import types
 from importlib import metadata
 from pathlib import Path
 
@@ -54,6 +57,43 @@ def test_dream_is_callable_whatever_was_imported_first():
     check = "assert callable(md.dream)"
     code = f"import medream as md, medream.dream.config\n{check}\nmd.load_result\n{check}"
     assert modules_after(code) == []
+
+
+QUIET = """
+import medream as md, numpy as np
+model = md.build_unet(md.UNetConfig(levels=1, base_filters=2))
+md.dream(model, np.full((16, 16), 0.5, "float32"), "dec1_conv2", steps=1, octaves=None)
+md.segment(model, np.full((16, 16), 0.5, "float32"))
+"""
+
+
+def test_tensorflow_starts_without_a_word():
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("level", ["0", "3"])
+def test_the_users_log_level_is_kept(monkeypatch, level):
+    import medream.startup
+
+    # Stands for TensorFlow, which is imported already in this process.
+    monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
+    silenced = []
+
+    @contextlib.contextmanager
+    def no_stderr():
+        silenced.append(True)
+        yield
+
+    monkeypatch.setattr(medream.startup, "_no_stderr", no_stderr)
+    monkeypatch.setattr(medream.startup, "sys", types.SimpleNamespace(modules={}))
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+    medream.startup.load_tensorflow()
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == level
+    assert silenced == ([True] if level == "3" else [])
 
 
 def test_no_address_of_a_registry_among_the_pins():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pandas as pd
 import pytest
 
 import medream as md
-from medream.errors import ConfigError, LayerError, TrainingError
+from medream.errors import ConfigError, LayerError, OutputError, TrainingError
+from medream.phantom import save_phantom
+from medream.split import LeakWarning
 from medream.store import info_of
 
 SMALL = md.UNetConfig(levels=1, base_filters=4)
@@ -139,6 +142,69 @@ def test_loss_that_is_no_number_keeps_the_best_network(scans, tmp_path):
         md.train(scans, SMALL, config, tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    ("full", "nth"),
+    [("model.keras", 1), ("checkpoint.npz", 1), ("checkpoint.npz", 2), ("card.md", 1)],
+)
+def test_a_full_disk_at_any_moment_leaves_a_model_or_nothing(
+    trained, scans, tmp_path, monkeypatch, full, nth
+):
+    import medream.files
+
+    folder, replace, left = tmp_path / "m", os.replace, [nth]
+
+    def until_full(source, target):
+        if str(target).endswith(full):
+            left[0] -= 1
+            if not left[0]:
+                raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(medream.files.os, "replace", until_full)
+    with pytest.raises(OutputError, match=rf"{full}.*free space"):
+        md.train(scans, SMALL, BRIEF, folder)
+    monkeypatch.undo()
+    if (folder / "model.keras").exists():
+        assert info_of(md.load_model(folder)).classes == ("fluid",)
+        assert json.loads((folder / "run.json").read_text())["command"] == "train"
+    assert md.train(scans, SMALL, BRIEF, folder, resume=True) == folder
+    assert same(weights(trained), weights(folder))
+    assert (folder / "card.md").exists()
+    assert not list(folder.glob(".partial-*"))
+
+
+def leaking(folder, scans):
+    """Write scans with a subject in train and test."""
+    save_phantom(scans, folder)
+    for part in ("Image", "GT"):
+        first = sorted((folder / "test" / part).iterdir())[0]
+        shutil.copy(first, folder / "train" / part / first.name)
+    return first.name.split("_")[0]
+
+
+def test_a_subject_on_both_sides_is_refused(scans, tmp_path):
+    subject = leaking(tmp_path / "data", scans)
+    with pytest.warns(LeakWarning):
+        dataset = md.open_dataset(tmp_path / "data", split="train")
+    with pytest.raises(ConfigError, match=rf"{subject} in train and test.*Move all"):
+        md.train(dataset, SMALL, BRIEF, tmp_path / "m")
+    with pytest.raises(ConfigError, match="in train and validation"):
+        md.train(scans, SMALL, BRIEF, tmp_path / "m", validation=scans[-1:])
+    assert not (tmp_path / "m").exists()
+
+
+def test_scans_of_one_subject_or_of_nobody_known_may_be_parted(scans, tmp_path):
+    config = md.TrainConfig(epochs=1, batch_size=2, image_size=(32, 32))
+    one = [
+        s.with_source(md.Source(subject_id="subject1", bscan_index=k)) for k, s in enumerate(scans)
+    ]
+    md.train(one[:9], SMALL, config, tmp_path / "one", validation=one[9:])
+    nobody = [
+        s.with_source(md.Source("cirrus_3", ("cirrus_3", "a")[k % 2])) for k, s in enumerate(scans)
+    ]
+    md.train(nobody[:9], SMALL, config, tmp_path / "two", validation=nobody[10:11])
+
+
 KILLED = """
 import sys, medream as md
 md.train(md.phantom_scans(12, seed=3, size=(64, 64)), md.UNetConfig(levels=1, base_filters=4, dropout=0.3),
@@ -165,7 +231,8 @@ def test_killed_and_resumed_gives_the_same_weights(tmp_path):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert not (broken / "run.json").exists(), "the kills came too late to test anything"
+    record = json.loads((broken / "run.json").read_text())
+    assert not record["results"], "the kills came too late to test anything"
     assert start(broken).wait(timeout=300) == 0
     assert same(weights(tmp_path / "whole"), weights(broken))
     whole, pieces = (pd.read_csv(tmp_path / n / "history.csv") for n in ("whole", "broken"))

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from medream.errors import MedreamError
 
+
+class _Group(TyperGroup):
+    """Commands that say what Ctrl-C left behind, which typer would only call aborted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            # A command that can be continued says so in the exception.
+            print(
+                "\n" + (str(stop) or "Stopped by Ctrl-C. No result was completed."), file=sys.stderr
+            )
+            sys.exit(130)
+
+
 app = typer.Typer(
     name="medream",
+    cls=_Group,
     help="Look inside the networks that segment medical images: train U-Nets on OCT scans, dream their "
     "layers, and draw figures for papers. Research use, not for diagnosis.",
     no_args_is_help=True,
@@ -38,8 +55,6 @@ def _root(
 
 def main() -> None:
     """Run the command line; known errors become one paragraph on stderr and exit code 1."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
     try:
         app()
@@ -57,6 +72,6 @@ def main() -> None:
         _fail(f"TensorFlow gave up: {str(error).splitlines()[0][:300]}")
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print("Error: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(1)

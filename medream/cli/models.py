@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from medream.cli import app
-from medream.cli.options import Json, Out, Quiet, Seed, absolute, begin, done, load_tensorflow
+from medream.cli.options import (
+    Json,
+    Out,
+    Quiet,
+    Seed,
+    absolute,
+    begin,
+    done,
+    load_tensorflow,
+    print_table,
+)
 
 ModelRef = Annotated[
     str, typer.Argument(help="A model folder, a .keras or .h5 file, or keras:NAME.")
@@ -77,7 +87,13 @@ def train(
         "from": None if start_from is None else absolute(start_from),
         "freeze": freeze or [],
     }  # fmt: skip
-    done(run_train(settings, out, resume))
+    try:
+        done(run_train(settings, out, resume))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Stopped by Ctrl-C. What was learned up to the last whole epoch is kept in {out}: run the "
+            "same command with --resume to go on from there."
+        ) from None
 
 
 def run_train(settings: dict[str, Any], out: Path, resume: bool = False) -> Path:
@@ -90,15 +106,16 @@ def run_train(settings: dict[str, Any], out: Path, resume: bool = False) -> Path
     from medream.files import open_folder
     from medream.record import RunRecord
     from medream.store import info_of, load_model
-    from medream.training import TrainConfig, train
+    from medream.training import TrainConfig, refuse_shared_subjects, train
     from medream.unet import UNetConfig
 
     if settings["dataset"] is None:
         raise ConfigError("This model was trained from Python on scans without a data set's path.")
     train_config = TrainConfig(**settings["train"])
+    scans = open_dataset(settings["dataset"], split="train")
+    refuse_shared_subjects(scans)
     open_folder(out, "train")
     record = RunRecord("train", settings, seed=train_config.seed)
-    scans = open_dataset(settings["dataset"], split="train")
     if "unet" in settings:
         configs = [UNetConfig(**settings["unet"])]
     elif settings["from"] is not None:
@@ -336,7 +353,6 @@ def layers(
 
 
 def _print_layers(rows: list[Any], spacing: tuple[float, float] | None, network: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     columns = ["layer", "kind", "shape", "parameters", "stride", "field (px)"]
@@ -357,7 +373,7 @@ def _print_layers(rows: list[Any], spacing: tuple[float, float] | None, network:
                 )
             )
         table.add_row(*cells)
-    Console().print(table)
+    print_table(table)
     typer.echo(
         f"{network.count_params():,} parameters. Fields are depth x width, theoretical maxima."
     )

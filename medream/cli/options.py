@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from medream import progress
+from medream.startup import load_tensorflow
+
+__all__ = [
+    "Json",
+    "Out",
+    "Quiet",
+    "Seed",
+    "absolute",
+    "begin",
+    "done",
+    "load_tensorflow",
+    "print_table",
+]
 
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
@@ -22,22 +33,6 @@ def begin(quiet: bool) -> None:
     progress.set_mode("quiet" if quiet else "lines")
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow without what its C++ parts print on stderr while they start."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow as tf
-
-        tf.config.list_logical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
-
-
 def done(path: Path) -> None:
     """Print the path written: the last line of every command that writes."""
     typer.echo(str(path))
@@ -46,3 +41,14 @@ def done(path: Path) -> None:
 def absolute(path: str | Path) -> str:
     """Return a path as run records hold it; names such as keras:VGG19 stay as they are."""
     return str(path) if str(path).startswith("keras:") else str(Path(path).resolve())
+
+
+def print_table(table: Any) -> None:
+    """Print a rich table with nothing cut off: folded on a narrow terminal, as wide as it is in a pipe."""
+    import sys
+
+    from rich.console import Console
+
+    for column in table.columns:
+        column.overflow = "fold"
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
