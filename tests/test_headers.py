@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import time
@@ -208,6 +209,36 @@ def test_show_a_file(tmp_path):
     for word in ("DICOM", "Maker Eye 9", "OS", "5", "37 x 24", "0.0039 x 0.0117", "0.12 apart"):
         assert word in told
     assert "unknown" in show(write_itk(tmp_path / "a.nii", spacing=(1.0, 1.0, 1.0)))
+
+
+def test_show_with_named_axes(tmp_path):
+    path = write_itk(tmp_path / "a.nii", spacing=(1.0, 1.0, 1.0))
+    with pytest.warns(UserWarning, match="spacing is unknown"):
+        assert "37 x 24" in show(path)
+    assert "24 x 37" in show(path, "--axes", "depth,width,bscan")
+    assert "24 x 37" in show(path, "--axes", "depth,width,bscan", "--out", tmp_path / "out")
+
+
+WIDE = ["a" * 50 + "END", "b" * 50 + "END"]
+
+
+def test_tables_lose_nothing_in_a_pipe(capsys):
+    from medream.cli.tables import print_table
+
+    print_table(["one", "two"], [[word * 9 for word in WIDE]], "title")
+    told = capsys.readouterr().out
+    assert all(word * 9 in told for word in WIDE)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_tables_lose_nothing_in_a_terminal(capsys, monkeypatch, columns):
+    from medream.cli.tables import print_table
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_table(["one", "two"], [WIDE, ["x", "two words"]], "/a/long/path/" * 5)
+    told = re.sub(r"\x1b\[[0-9;]*m|[^a-zA-Z/]", "", capsys.readouterr().out)
+    assert all(word in told for word in (*WIDE, "twowords", "/a/long/path/" * 5))
 
 
 def test_show_reads_no_pixels(tmp_path, monkeypatch):

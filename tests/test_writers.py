@@ -335,6 +335,57 @@ def test_convert_several_volumes(tmp_path):
     assert read_scans(tmp_path / "out" / files[1])[0].source.subject_id == "subject-2"
 
 
+def test_convert_keeps_files_of_one_name_apart(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    np.save(folder / "eye.npy", np.zeros((2, 40, 60), "uint8"))
+    np.savez(folder / "eye.npz", image=np.ones((3, 40, 60), "uint8"))
+    assert "2 volumes" in str(convert(folder, tmp_path / "one.mha", code=1).exception)
+    convert(folder, tmp_path / "out", "--format", "npz")
+    assert [len(read_scans(f)) for f in sorted((tmp_path / "out").glob("*.npz"))] in (
+        [2, 3],
+        [3, 2],
+    )
+
+
+def test_convert_holds_one_volume_at_a_time(tmp_path):
+    import tracemalloc
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k in range(8):
+        np.save(folder / f"eye{k}.npy", np.full((4, 256, 256), k, "uint8"))
+    convert(folder / "eye0.npy", tmp_path / "warm", "--format", "metaimage")
+    tracemalloc.start()
+    convert(folder, tmp_path / "out", "--format", "metaimage")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * (4 * 256 * 256 * 4)  # all eight would be twice as much
+
+
+def test_convert_with_named_axes(tmp_path):
+    import nibabel
+
+    volume = np.random.default_rng(0).integers(0, 256, (37, 24, 5)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "a.nii")
+    convert(tmp_path / "a.nii", tmp_path / "b.nii", "--axes", "depth, width,bscan", "--bits", 8)
+    found = read_scans(tmp_path / "b.nii")
+    np.testing.assert_array_equal([s.image * 255 for s in found], volume.transpose(2, 0, 1))
+
+
+def test_folder_of_pictures_keeps_the_eye_as_a_data_set(tmp_path):
+    from medream.adapters import open_dataset
+
+    write_scans(some(), tmp_path / "d", "png")
+    with pytest.warns(LeakWarning):
+        sources = open_dataset(tmp_path / "d").sources
+    assert {source.laterality for source in sources} == {"OS"}
+    text = (tmp_path / "d" / "dataset.toml").read_text()
+    (tmp_path / "d" / "dataset.toml").write_text(text.replace('"OS"', '"left"'))
+    with pytest.raises(ScanError, match=r"dataset\.toml: laterality is 'left'"):
+        open_dataset(tmp_path / "d")
+
+
 def test_convert_a_data_set_with_masks(tmp_path):
     from medream.phantom import phantom_scans, save_phantom
 

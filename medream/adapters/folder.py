@@ -14,7 +14,7 @@ from medream.adapters.listing import numbered
 from medream.errors import ConfigError, ScanError, nearest
 from medream.readers.names import SUBJECT_PATTERN, raster_files, subject_in
 from medream.readers.raster import ClassMap, check_class_map
-from medream.scan import Source
+from medream.scan import LATERALITIES, Source
 
 SIDECAR = "dataset.toml"
 
@@ -37,6 +37,7 @@ class Sidecar:
     classes: ClassMap | None = None
     subject_pattern: str | None = None
     device: str | None = None
+    laterality: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def read_folder(
     name = sidecar.name or path.resolve().name or "dataset"
     items, assumed = [], set()
     for place in images:
-        source, is_assumed = _source(place, pattern, name, sidecar.device)
+        source, is_assumed = _source(place, pattern, name, sidecar)
         if is_assumed:
             assumed.add(source.subject_id)
         found = masks.get(place.key, [])
@@ -136,6 +137,8 @@ def read_sidecar(path: Path) -> Sidecar:
             raise ScanError(f"{file}: {key} is {value!r}; expected text in quotes.")
     if "spacing_mm" in content:
         content["spacing_mm"] = _spacing(content["spacing_mm"], file)
+    if content.get("laterality", "OD") not in LATERALITIES:
+        raise ScanError(f"{file}: laterality is {content['laterality']!r}; expected 'OD' or 'OS'.")
     if "classes" in content:
         classes = content["classes"]
         if not isinstance(classes, Mapping):
@@ -199,7 +202,7 @@ def _place(file: Path, root: Path) -> _Place:
 
 
 def _source(
-    place: _Place, pattern: re.Pattern[str], dataset: str, device: str | None
+    place: _Place, pattern: re.Pattern[str], dataset: str, sidecar: Sidecar
 ) -> tuple[Source, bool]:
     """Return a scan's origin, and whether its subject is only assumed.
 
@@ -216,7 +219,8 @@ def _source(
             dataset=dataset,
             subject_id=subject,
             volume_id="_".join([*place.folders, *own]) or subject,
-            device=device or above or None,
+            laterality=sidecar.laterality,
+            device=sidecar.device or above or None,
             path=str(place.file),
         ),
         assumed,

@@ -92,7 +92,7 @@ def open_dataset(
         A public data set as it is distributed, or `{train,test}/{Image,GT}`, `images` + `masks`,
         the same below folders of devices or subjects, or pictures alone. Image and mask are
         matched by name. A `dataset.toml` in a folder of one's own may give `name`,
-        `spacing_mm = [axial, lateral]`, `[classes]`, `subject_pattern` and `device`.
+        `spacing_mm = [axial, lateral]`, `[classes]`, `subject_pattern`, `device` and `laterality`.
     adapter : str, optional
         Name of the adapter; found out when None.
     split : "train", "validation", "test", or None for all

@@ -9,12 +9,26 @@ import typer
 
 from medream.cli import app
 from medream.cli.options import Json, Out, Quiet, Seed, absolute, begin, done
+from medream.cli.tables import print_table
 
 group = typer.Typer(no_args_is_help=True)
 app.add_typer(group, name="data", help="Look at scans, check data sets, make synthetic ones.")
 
 
 _SHOWN = 24  # pictures on a contact sheet
+
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        help="What the axes of a NIfTI, MetaImage or NRRD file are, x first, such as depth,width,bscan. "
+        "[default: found out]"
+    ),
+]
+
+
+def split_names(axes: str | None) -> list[str] | None:
+    """Return the names in an option of --axes."""
+    return None if axes is None else [name.strip() for name in axes.split(",")]
 
 
 @group.command()
@@ -23,15 +37,16 @@ def show(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write a contact sheet into.")
     ] = None,
+    axes: Axes = None,
 ) -> None:
     """Print what is found at PATH: format, device, eye, spacing, B-scans, size; of a data set its masks.
 
     Example: medream data show scan.png
     """
     if out is not None:
-        done(run_show({"path": absolute(path)}, out))
+        done(run_show({"path": absolute(path), "axes": split_names(axes)}, out))
         return
-    _print_table(path)
+    _print_table(path, split_names(axes))
 
 
 def run_show(settings: dict[str, Any], out: Path) -> Path:
@@ -43,9 +58,9 @@ def run_show(settings: dict[str, Any], out: Path) -> Path:
     path = Path(settings["path"])
     record = RunRecord("data show", settings)
     with result_folder(out, "data show") as folder:
-        scans = _some(path)
+        scans = _some(path, settings.get("axes"))
         contact_sheet(scans).save(folder / "contact_sheet.png")
-        _print_table(path)
+        _print_table(path, settings.get("axes"))
         record.write(folder, shown=len(scans))
     return out
 
@@ -66,7 +81,7 @@ def _is_dataset(path: Path) -> bool:
     return False
 
 
-def _some(path: Path) -> list[Any]:
+def _some(path: Path, axes: list[str] | None) -> list[Any]:
     """Read the scans of a contact sheet, evenly spread over all there are."""
     import warnings
 
@@ -77,12 +92,13 @@ def _some(path: Path) -> list[Any]:
     if _is_dataset(path):
         dataset = open_dataset(path)
         return [dataset[k] for k in _spread(len(dataset), _SHOWN)]
-    headers, broken = list_headers(path)
+    headers, broken = list_headers(path, axes=axes)
     scans, errors = [], []
     for place in dict.fromkeys(header.path or str(path) for header in headers):
         bscans = sum(header.bscans for header in headers if (header.path or str(path)) == place)
         try:
-            scans += read_scans(place, only=_spread(bscans, max(_SHOWN // len(headers), 1)))
+            chosen = _spread(bscans, max(_SHOWN // len(headers), 1))
+            scans += read_scans(place, only=chosen, axes=axes)
         except ScanError as problem:
             errors.append(problem)
     if not scans:
@@ -98,17 +114,13 @@ def _spread(count: int, most: int) -> list[int]:
     return [round((k + 0.5) * count / most - 0.5) for k in range(most)]
 
 
-def _print_table(path: Path) -> None:
+def _print_table(path: Path, axes: list[str] | None) -> None:
     import warnings
-
-    from rich.console import Console
-    from rich.table import Table
 
     from medream.adapters import open_dataset
     from medream.errors import ScanError
     from medream.readers import list_headers, read_headers
 
-    table = Table(title=str(path))
     if _is_dataset(path):
         dataset = open_dataset(path)
         try:
@@ -118,20 +130,13 @@ def _print_table(path: Path) -> None:
             columns = _HEADER_COLUMNS
             rows = [_row(h) for source in dataset.sources for h in read_headers(str(source.path))]
     else:
-        headers, errors = list_headers(path)
+        headers, errors = list_headers(path, axes=axes)
         if not headers:
             raise errors[0]
         for error in errors:
             warnings.warn(str(error), stacklevel=2)
         columns, rows = _HEADER_COLUMNS, [_row(header) for header in headers]
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # a file or a pipe needs no broken lines
-    console.print(table)
+    print_table(columns, rows, str(path))
 
 
 _HEADER_COLUMNS = ["format", "device", "eye", "B-scans", "size", "spacing (mm)", "subject", "volume"]

@@ -9,6 +9,7 @@ import typer
 
 from medream.cli.data import group
 from medream.cli.options import Json
+from medream.cli.tables import print_table
 
 
 @group.command("list")
@@ -26,19 +27,14 @@ def list_cards(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(card) for card in known.values()], indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("name", "data set", "subjects", "B-scans", "classes", "licence", "doi")
-    for card in known.values():
-        table.add_row(
+    rows = [
+        [
             card.name, card.title, _or_unknown(card.subjects), _or_unknown(card.bscans),
             ", ".join(card.classes) or "none", card.licence or "unknown", card.doi,
-        )  # fmt: skip
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # a file or a pipe needs no broken lines
-    console.print(table)
+        ]
+        for card in known.values()
+    ]  # fmt: skip
+    print_table(["name", "data set", "subjects", "B-scans", "classes", "licence", "doi"], rows)
     typer.echo("Compare a download with its card: medream data check NAME --root DIR")
 
 

@@ -13,6 +13,7 @@ from medream.description import parse, source_of
 from medream.errors import ScanError
 from medream.readers.described import as_written
 from medream.readers.header import Header, chosen
+from medream.readers.intensity import linear
 from medream.readers.names import cannot_read
 from medream.readers.valid import valid_mask
 from medream.scan import Scan, Source
@@ -147,7 +148,7 @@ def _damaged(path: Path, error: Exception) -> ScanError:
 def _scaled(array: np.ndarray, path: Path) -> np.ndarray:
     """Return float32 in [0, 1]: integers divided by the full range of their type."""
     if array.dtype in (np.uint8, np.uint16):
-        return (array / float(np.iinfo(array.dtype).max)).astype(np.float32)
+        return linear(array, 0, float(np.iinfo(array.dtype).max))
     if not np.issubdtype(array.dtype, np.floating):
         raise ScanError(
             f"{path}: the image has type {array.dtype}; expected uint8, uint16, or floating point "

@@ -59,6 +59,7 @@ def _toml(described: dict[str, Any]) -> str:
         "name": described["dataset"],
         "subject_pattern": f"(?P<subject>{subject})",
         "device": described["device"],
+        "laterality": described["laterality"],
         "spacing_mm": described["spacing_mm"],
     }
     text = "".join(f"{k} = {json.dumps(v)}\n" for k, v in lines.items() if v is not None)
