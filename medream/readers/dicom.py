@@ -8,11 +8,14 @@ single frames of a series are put in order by their position along the stack's n
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -33,6 +36,8 @@ NAME = "DICOM"
 _EXPECTED = "a complete DICOM image"
 _OPT = "1.2.840.10008.5.1.4.1.1.77.1.5"  # Ophthalmic Tomography and its relatives
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_META_START = 144  # where the attributes about the file begin, after the length of their group
+_HEAD = 1 << 25  # unpacked bytes of a deflated file within which its pixels begin
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _J2K_MARKS = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
 _RLE = "1.2.840.10008.1.2.5"
@@ -132,7 +137,7 @@ def series(files: Sequence[Path]) -> list[Series]:
     for file in files:
         try:
             with guarded(file, _EXPECTED), _quiet():
-                ds, _ = _attributes(file)
+                ds, _ = _attributes(file, _unpacked(file))
                 uid = str(ds.get("SeriesInstanceUID", "")).strip()
                 alone = int(ds.get("NumberOfFrames") or 1) > 1 or not uid
         except ScanError:  # raised again when the file itself is read
@@ -184,7 +189,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _attributes(path: Path) -> tuple[Dataset, int]:
+def _attributes(path: Path, unpacked: bytes | None) -> tuple[Dataset, int]:
     """Return the attributes before the pixels, and where these begin."""
     from pydicom import dcmread
     from pydicom.filereader import read_file_meta_info
@@ -192,18 +197,48 @@ def _attributes(path: Path) -> tuple[Dataset, int]:
     syntax = None
     with contextlib.suppress(Exception):  # a file without preamble may have none
         syntax = read_file_meta_info(path).get("TransferSyntaxUID")
-    if syntax == _DEFLATED:  # unpacked as a whole, however large, before anything can be checked
-        raise ScanError(
-            f"{path} is a deflated DICOM file, which is not read. Convert it first, with "
-            "'dcmconv +te' or 'gdcmconv --raw'."
-        )
-    with open(path, "rb") as file:
+    with _stream(path, unpacked) as file:
         ds = dcmread(file, stop_before_pixels=True, force=True)
         end = file.tell()
-    if syntax is None:
+    if unpacked is not None:
+        ds.filename = str(path)
+    if syntax is None or unpacked is not None:
         implicit, little = ds.original_encoding
         ds.file_meta.TransferSyntaxUID = _syntax(implicit, little)
     return ds, end
+
+
+def _stream(path: Path, unpacked: bytes | None) -> IO[bytes]:
+    return open(path, "rb") if unpacked is None else io.BytesIO(unpacked)
+
+
+def _unpacked(path: Path) -> bytes | None:
+    """Return the attributes and pixels of a deflated file, None for any other.
+
+    pydicom would unpack it as a whole, however large, before anything can be checked; here no more
+    is unpacked than the attributes claim.
+    """
+    from pydicom.filereader import read_file_meta_info
+
+    try:
+        about = read_file_meta_info(path)
+    except Exception:  # a file without preamble may have none
+        return None
+    if about.get("TransferSyntaxUID") != _DEFLATED:
+        return None
+    with open(path, "rb") as file:
+        file.seek(_META_START + int(about.FileMetaInformationGroupLength))
+        packed = file.read()
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    head = inflate.decompress(packed, _HEAD)
+    if not inflate.unconsumed_tail:
+        return head
+    ds, end = _attributes(path, head)
+    shape = [int(ds.get(key) or 1) for key in ("NumberOfFrames", "Rows", "Columns")]
+    samples, bits = (int(ds.get(key) or 1) for key in ("SamplesPerPixel", "BitsAllocated"))
+    check_claim(path, (*shape, samples), len(packed), 0, compressed=True)
+    most = end + 16 + math.prod(shape) * samples * -(-bits // 8)
+    return head + inflate.decompress(inflate.unconsumed_tail, max(most - len(head), 1))
 
 
 def _syntax(implicit: bool | None, little: bool | None) -> Any:
@@ -217,7 +252,7 @@ def _syntax(implicit: bool | None, little: bool | None) -> Any:
 @dataclass(frozen=True)
 class _Image:
     ds: Dataset
-    path: Path
+    content: Path | BinaryIO
     order: list[int]  # frame number of each B-scan
     size: tuple[int, int]
 
@@ -227,12 +262,13 @@ class _Image:
 
         syntax = self.ds.file_meta.TransferSyntaxUID
         if frames:  # pydicom takes an empty list for all of them
-            yield from iter_pixels(self.path, indices=frames, transfer_syntax_uid=syntax)
+            yield from iter_pixels(self.content, indices=frames, transfer_syntax_uid=syntax)
 
 
 def _open(path: Path) -> _Image:
     """Read the attributes of an image and check what they claim against the file."""
-    ds, end = _attributes(path)
+    unpacked = _unpacked(path)
+    ds, end = _attributes(path, unpacked)
     if not ds.get("Rows") or not ds.get("Columns"):
         kind = getattr(ds.get("SOPClassUID"), "name", "unknown kind")
         raise ScanError(
@@ -242,8 +278,10 @@ def _open(path: Path) -> _Image:
     frames = int(ds.get("NumberOfFrames") or 1)
     size = int(ds.Rows), int(ds.Columns)
     stored_range(ds)
-    _check_pixels(path, ds, end, (frames, *size))
-    return _Image(ds, path, _frame_order(ds, frames), size)
+    with _stream(path, unpacked) as file:
+        _check_pixels(file, path, ds, end, (frames, *size))
+    content = path if unpacked is None else io.BytesIO(unpacked)
+    return _Image(ds, content, _frame_order(ds, frames), size)
 
 
 def _frame_order(ds: Dataset, frames: int) -> list[int]:
@@ -254,29 +292,30 @@ def _frame_order(ds: Dataset, frames: int) -> list[int]:
     return sorted(range(frames), key=lambda frame: int(numbers[frame]))
 
 
-def _check_pixels(path: Path, ds: Dataset, end: int, shape: tuple[int, int, int]) -> None:
+def _check_pixels(
+    file: IO[bytes], path: Path, ds: Dataset, end: int, shape: tuple[int, int, int]
+) -> None:
     from pydicom.uid import UID
 
     syntax = UID(ds.file_meta.TransferSyntaxUID)
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        file.seek(end)
-        start, length = _pixel_data(file, path, ds)
-        if not syntax.is_compressed:
-            there = min(length, size - start)
-            samples = int(ds.get("SamplesPerPixel") or 1)
-            bits = int(ds.BitsAllocated) * samples
-            if str(ds.get("PhotometricInterpretation")) == "YBR_FULL_422":
-                bits = int(ds.BitsAllocated) * 2
-            check_claim(path, shape, there, bits / 8)
-            frame_bytes = shape[1] * shape[2] * bits / 8
-            if there - shape[0] * frame_bytes >= max(frame_bytes, 2):
-                raise _frames_do_not_fit(path, shape[0], f"{there // frame_bytes:.0f}")
-            return
-        check_claim(path, shape, size - start, 0, compressed=True)
-        check_claim(path, shape[1:], size - start, 0, compressed=True)
-        _check_decoder(path, syntax)
-        _check_fragments(file, path, ds, syntax, shape[0])
+    size = file.seek(0, 2)
+    file.seek(end)
+    start, length = _pixel_data(file, path, ds)
+    if not syntax.is_compressed:
+        there = min(length, size - start)
+        samples = int(ds.get("SamplesPerPixel") or 1)
+        bits = int(ds.BitsAllocated) * samples
+        if str(ds.get("PhotometricInterpretation")) == "YBR_FULL_422":
+            bits = int(ds.BitsAllocated) * 2
+        check_claim(path, shape, there, bits / 8)
+        frame_bytes = shape[1] * shape[2] * bits / 8
+        if there - shape[0] * frame_bytes >= max(frame_bytes, 2):
+            raise _frames_do_not_fit(path, shape[0], f"{there // frame_bytes:.0f}")
+        return
+    check_claim(path, shape, size - start, 0, compressed=True)
+    check_claim(path, shape[1:], size - start, 0, compressed=True)
+    _check_decoder(path, syntax)
+    _check_fragments(file, path, ds, syntax, shape[0])
 
 
 def _pixel_data(file: Any, path: Path, ds: Dataset) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from medream.errors import ScanError
 
-_COLOUR_SPREAD = 10 / 255  # as for pictures; lossy compression gives channels small differences
+_COLOUR_SPREAD = 10.5 / 255  # as for pictures; lossy compression gives channels small differences
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SLACK = 1e-6  # that rounding in a scaled file may go beyond [0, 1]
 
