@@ -35,7 +35,7 @@ def evaluate(
     -------
     DataFrame
         One row per scan and class: dataset, subject_id, volume_id, bscan_index, scan (its
-        name in saved pictures), file (of a single picture), class, and the columns
+        pseudonymous name), file (of a single picture), class, and the columns
         of `metrics.score`. `metrics.summarize` pools them.
 
     Raises

@@ -20,9 +20,9 @@ from medream.phantom import save_phantom
 TRAIN = ("--epochs", "1", "--base-filters", "2", "--image-size", "32", "32", "--batch-size", "2")
 
 
-def run(*arguments, code=0, listed=False):
+def run(*arguments, code=0, listed=False, columns=200, stdout=io.StringIO):
     """Run a command as the shell would, in this process to spare TensorFlow's start; return its output."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = stdout(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(out),
@@ -30,7 +30,7 @@ def run(*arguments, code=0, listed=False):
         pytest.raises(SystemExit) as left,
     ):
         patch.setattr(sys, "argv", ["medream", *map(str, arguments)])
-        patch.setenv("COLUMNS", "200")
+        patch.setenv("COLUMNS", str(columns))
         main()
         sys.exit(0)
     assert (left.value.code or 0) == code, out.getvalue() + err.getvalue()
@@ -91,7 +91,7 @@ def test_evaluation_agrees_with_masks_counted_by_hand(trained, data, tmp_path):
     pooled = json.loads(printed)["pooled"][0]
     tp = fp = fn = 0
     for scan in md.open_dataset(data, split="test"):
-        predicted = np.array(Image.open(out / "predictions" / f"{scan.source.name}.png")) > 0
+        predicted = np.array(Image.open(out / "predictions" / scan.source.picture)) > 0
         valid = np.ones(scan.shape, bool) if scan.valid is None else scan.valid
         reference = scan.mask > 0
         tp += int((reference & predicted & valid).sum())
@@ -110,6 +110,47 @@ def test_segmentation_of_one_scan(trained, scan, tmp_path):
     assert np.load(stored)["probability"].dtype == np.float32
 
 
+@pytest.fixture(scope="module")
+def subjects(tmp_path_factory):
+    """A folder of two subjects whose B-scans count from 1."""
+    folder = tmp_path_factory.mktemp("clinic") / "mixed"
+    folder.mkdir()
+    picture = Image.fromarray(np.full((32, 40), 90, "uint8"))
+    for subject in ("subject01", "subject02"):
+        for k in (1, 2, 3):
+            picture.save(folder / f"{subject}_bscan{k:02d}.png")
+    return folder
+
+
+def test_a_folder_of_several_subjects_is_several_volumes(trained, subjects, tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    out = tmp_path / "seg"
+    run("segment", subjects, "--model", trained / "unet2", "--format", "nifti", "--out", out)
+    volumes = sorted(out.glob("*.nii.gz"))
+    assert [v.name for v in volumes] == [f"subject0{k}_mixed_mask.nii.gz" for k in (1, 2)]
+    assert [nibabel.load(v).shape[-1] for v in volumes] == [3, 3]
+    areas = pd.read_csv(out / "areas.csv")
+    numbers = [f"{s}_mixed_bscan00{k}" for s in ("subject01", "subject02") for k in range(3)]
+    assert list(areas.scan) == numbers
+    # Pictures are called as the files, which count from 1.
+    files = sorted(file.name for file in subjects.iterdir())
+    for place in ("predictions", "overlays"):
+        assert sorted(p.name for p in (out / place).iterdir()) == files
+    assert list(areas.picture) == list(areas.file) == files
+
+
+def test_folders_of_subjects_with_equal_names_lose_no_picture(trained, tmp_path):
+    for subject in ("subject1", "subject2"):
+        (tmp_path / "in" / subject).mkdir(parents=True)
+        for name in ("1.png", "1.bmp"):
+            Image.fromarray(np.full((32, 40), 90, "uint8")).save(tmp_path / "in" / subject / name)
+    out = tmp_path / "seg"
+    run("segment", tmp_path / "in", "--model", trained / "unet2", "--out", out)
+    names = ["subject1_1-2.png", "subject1_1.png", "subject2_1-2.png", "subject2_1.png"]
+    assert sorted(p.name for p in (out / "predictions").iterdir()) == names
+    assert sorted(pd.read_csv(out / "areas.csv").picture) == names
+
+
 def test_layers_as_table_json_and_drawing(trained, tmp_path):
     assert "dec1_conv2" in run("layers", trained / "unet2")
     rows = {row["name"]: row for row in json.loads(run("layers", trained / "unet2", "--json"))}
@@ -125,31 +166,20 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("stdout", [io.StringIO, Terminal])
-def test_tables_are_never_cut(monkeypatch, stdout):
-    from rich.table import Table
-
-    from medream.cli.options import print_table
-
-    cells = [
-        "dec1_upsampling_concatenated",
-        "1,234,567,890",
-        "whole image of any size at all",
-        "x" * 90,
-    ]
-    table = Table(*[f"column {k}" for k in range(len(cells))])
-    table.add_row(*cells)
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setattr(sys, "stdout", stdout())
-    print_table(table)
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", sys.stdout.getvalue()).splitlines()
-    columns = zip(*[line.split("│")[1:-1] for line in lines if "│" in line], strict=True)
-    joined = ["".join(column).replace(" ", "") for column in columns]
-    assert joined == [cell.replace(" ", "") for cell in cells]
-    if stdout is Terminal:
-        assert max(map(len, lines)) <= 60
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_table_of_layers_is_never_cut(trained, terminal):
+    rows = json.loads(run("layers", trained / "unet2", "--json"))
+    shown = run(
+        "layers", trained / "unet2", columns=50, stdout=Terminal if terminal else io.StringIO
+    )
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "…" not in shown
+    assert all(row["name"] in shown and row["kind"] in shown for row in rows)
+    table = shown.splitlines()[:-1]
+    if terminal:
+        assert max(map(len, table)) <= 50
     else:
-        assert all(cell in "\n".join(lines) for cell in cells)
+        assert max(map(len, table)) > 50  # a row is a line
 
 
 def test_ctrl_c_says_how_to_go_on(data, trained, scan, tmp_path, monkeypatch):

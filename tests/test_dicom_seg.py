@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.sequence import Sequence  # noqa: E402
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid  # noqa: E402
 
-from medream.cli.volumes import dicom_frames, save_masks  # noqa: E402
+from medream.cli.volumes import dicom_frames, save_masks, scans_at  # noqa: E402
 from medream.writers.dicom_seg import write_dicom_seg  # noqa: E402
 
 FRAMES, DEPTH, WIDTH = 4, 16, 24
@@ -93,7 +93,7 @@ def results(scans, classes=("fluid",)):
 def test_segmentation_refers_to_the_source_frames(opt, tmp_path):
     scans = read_scans(opt)
     pairs = results(scans)
-    save_masks(tmp_path, str(opt), "dicom-seg", pairs)
+    save_masks(tmp_path, {}, "dicom-seg", pairs)
     (file,) = tmp_path.glob("*_masks.dcm")
     seg, source = pydicom.dcmread(file), pydicom.dcmread(opt)
     assert seg.SegmentationType == "BINARY"
@@ -116,7 +116,7 @@ def test_segmentation_refers_to_the_source_frames(opt, tmp_path):
 
 def test_probabilities_are_fractional(opt, tmp_path):
     pairs = results(read_scans(opt))
-    save_masks(tmp_path, str(opt), "dicom-seg", pairs)
+    save_masks(tmp_path, {}, "dicom-seg", pairs)
     (file,) = tmp_path.glob("*_probabilities.dcm")
     seg = highdicom.seg.segread(file)
     assert (seg.SegmentationType, seg.MaximumFractionalValue) == ("FRACTIONAL", 255)
@@ -128,7 +128,7 @@ def test_probabilities_are_fractional(opt, tmp_path):
 
 def test_several_classes_are_several_segments(opt, tmp_path):
     pairs = results(read_scans(opt), ("IRF", "SRF"))
-    save_masks(tmp_path, str(opt), "dicom-seg", pairs)
+    save_masks(tmp_path, {}, "dicom-seg", pairs)
     source = pydicom.dcmread(opt)
     for kind in ("masks", "probabilities"):
         seg = highdicom.seg.segread(next(tmp_path.glob(f"*_{kind}.dcm")))
@@ -202,8 +202,9 @@ def test_frame_numbers_follow_the_stack(opt):
 def test_label_volume_as_nifti(opt, tmp_path):
     import nibabel
 
-    pairs = results(read_scans(opt), ("IRF", "SRF"))
-    save_masks(tmp_path, str(opt), "nifti", pairs)
+    scans, distances = scans_at(opt)
+    pairs = results(scans, ("IRF", "SRF"))
+    save_masks(tmp_path, distances, "nifti", pairs)
     (file,) = tmp_path.glob("*_mask.nii.gz")
     image = nibabel.load(file)
     assert image.header.get_zooms() == pytest.approx((0.012, 0.004, 0.1))

@@ -8,17 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from medream.cli import app
-from medream.cli.options import (
-    Json,
-    Out,
-    Quiet,
-    Seed,
-    absolute,
-    begin,
-    done,
-    load_tensorflow,
-    print_table,
-)
+from medream.cli.options import Json, Out, Quiet, Seed, absolute, begin, done, load_tensorflow
+from medream.cli.tables import print_table
 
 ModelRef = Annotated[
     str, typer.Argument(help="A model folder, a .keras or .h5 file, or keras:NAME.")
@@ -190,7 +181,10 @@ def run_evaluate(settings: dict[str, Any], out: Path) -> Path:
     import json
     from dataclasses import replace
 
+    import numpy as np
+
     from medream.adapters import open_dataset
+    from medream.cli.volumes import picture_names
     from medream.evaluation import evaluate
     from medream.figures import markdown_table
     from medream.files import result_folder
@@ -202,13 +196,17 @@ def run_evaluate(settings: dict[str, Any], out: Path) -> Path:
     split = None if settings["split"] == "all" else settings["split"]
     scans = open_dataset(settings["dataset"], split=split)
     record, hashes = RunRecord("evaluate", settings), {}
+    names = picture_names(scans.sources)
+    coming = iter(names)
     with result_folder(out, "evaluate") as folder:
 
         def keep(scan: Any, found: Any) -> None:
             hashes.update(input_hashes([scan]))
-            save_pictures(folder, scan, found)
+            save_pictures(folder, next(coming), scan, found)
 
         scores = evaluate(model, scans, on_scan=keep)
+        pictures = np.repeat([f"{name}.png" for name in names], len(scores) // len(names))
+        scores.insert(list(scores.columns).index("file") + 1, "picture", pictures)
         subjects, pooled = summarize(scores, ["subject_id"]), summarize(scores)
         scores.to_csv(folder / "metrics.csv", index=False)
         subjects.to_csv(folder / "subjects.csv", index=False)
@@ -231,20 +229,19 @@ def run_evaluate(settings: dict[str, Any], out: Path) -> Path:
     return Path(out)
 
 
-def save_pictures(folder: Path, scan: Any, found: Any) -> None:
-    """Save a prediction as a mask and as an overlay under the scan's pseudonymous name."""
+def save_pictures(folder: Path, name: str, scan: Any, found: Any) -> None:
+    """Save a prediction as a mask and as an overlay: predictions/NAME.png, overlays/NAME.png."""
     import numpy as np
     from PIL import Image
 
     from medream.figures import overlay_image
 
-    name = f"{scan.source.name}.png"
     for place in ("predictions", "overlays"):
         (folder / place).mkdir(exist_ok=True)
     mask = found.mask * np.uint8(255) if len(found.classes) == 1 else found.mask
-    Image.fromarray(mask).save(folder / "predictions" / name)
+    Image.fromarray(mask).save(folder / "predictions" / f"{name}.png")
     Image.fromarray(overlay_image(scan.image, scan.mask, found.mask)).save(
-        folder / "overlays" / name
+        folder / "overlays" / f"{name}.png"
     )
 
 
@@ -261,7 +258,8 @@ def segment(
 ) -> None:
     """Segment scans of any size: masks, overlays and a table of lesion areas.
 
-    nifti is one label volume for each volume; dicom-seg is masks and probabilities that refer to
+    Pictures are called as the scan's own file. A folder may hold several subjects: each is a volume of
+    its own. nifti is one label volume for each volume; dicom-seg is masks and probabilities that refer to
     the frames of a DICOM source and, other than all else, carry its patient's attributes for the PACS.
 
     Example: medream segment scan.png --model runs/mine/unet3 --out out/segmentation
@@ -277,41 +275,41 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
     import numpy as np
     import pandas as pd
 
-    from medream.cli.volumes import dicom_frames, save_masks
+    from medream.cli.volumes import dicom_frames, picture_names, save_masks, scans_at
     from medream.files import result_folder
     from medream.progress import progress
-    from medream.readers import read_scans
     from medream.record import RunRecord, input_hashes
     from medream.segmentation import segment
     from medream.store import load_model
 
     model = load_model(settings["model"])
-    scans = read_scans(settings["path"])
+    scans, distances = scans_at(settings["path"])
+    names = picture_names([scan.source for scan in scans])
     record = RunRecord("segment", settings, inputs=input_hashes(scans))
     of_volumes = settings["format"] in ("nifti", "dicom-seg")
     if settings["format"] == "dicom-seg":
         dicom_frames(scans)  # says now what would be missing in the end
     rows, results = [], []
     with result_folder(out, "segment") as folder, progress("segment", len(scans)) as update:
-        for scan in scans:
+        for picture, scan in zip(names, scans, strict=True):
             found = segment(model, scan)
-            save_pictures(folder, scan, found)
+            save_pictures(folder, picture, scan, found)
             if of_volumes:
                 results.append((scan, found))
             if settings["format"] == "npz":
                 np.savez_compressed(
-                    folder / f"{scan.source.name}.npz", mask=found.mask, probability=found.probability,
+                    folder / f"{picture}.npz", mask=found.mask, probability=found.probability,
                     classes=np.array(found.classes),
                 )  # fmt: skip
             area = None if scan.spacing_mm is None else scan.spacing_mm[0] * scan.spacing_mm[1]
             for label, name in enumerate(found.classes, start=1):
                 pixels = int((found.mask == label).sum())
-                rows.append({"scan": scan.source.name, "file": scan.source.picture, "class": name,
-                             "pixels": pixels,
+                rows.append({"scan": scan.source.name, "file": scan.source.picture,
+                             "picture": f"{picture}.png", "class": name, "pixels": pixels,
                              "area_mm2": None if area is None else pixels * area})  # fmt: skip
             update(1)
         if of_volumes:
-            save_masks(folder, settings["path"], settings["format"], results)
+            save_masks(folder, distances, settings["format"], results)
         pd.DataFrame(rows).to_csv(folder / "areas.csv", index=False)
         record.write(folder)
     return Path(out)
@@ -353,27 +351,29 @@ def layers(
 
 
 def _print_layers(rows: list[Any], spacing: tuple[float, float] | None, network: Any) -> None:
-    from rich.table import Table
-
     columns = ["layer", "kind", "shape", "parameters", "stride", "field (px)"]
-    table = Table(*columns, *(["field (µm)"] if spacing else []), title=network.name)
-    for row in rows:
-        shape = " x ".join("?" if side is None else str(side) for side in row.output_shape)
-        field = (
-            "whole image" if row.receptive_field is None else "{} x {}".format(*row.receptive_field)
-        )
-        stride = "" if row.stride is None else f"{row.stride[0]:g}"
-        cells = [row.name, row.kind, shape, f"{row.parameters:,}", stride, field]
-        if spacing:
-            cells.append(
-                ""
-                if row.receptive_field is None
-                else " x ".join(
-                    f"{f * s * 1000:.0f}" for f, s in zip(row.receptive_field, spacing, strict=True)
-                )
-            )
-        table.add_row(*cells)
-    print_table(table)
+    print_table(
+        [*columns, *(["field (µm)"] if spacing else [])],
+        [_layer_cells(row, spacing) for row in rows],
+        network.name,
+    )
     typer.echo(
         f"{network.count_params():,} parameters. Fields are depth x width, theoretical maxima."
     )
+
+
+def _layer_cells(row: Any, spacing: tuple[float, float] | None) -> list[str]:
+    field = row.receptive_field
+    cells = [
+        row.name,
+        row.kind,
+        " x ".join("?" if side is None else str(side) for side in row.output_shape),
+        f"{row.parameters:,}",
+        "" if row.stride is None else f"{row.stride[0]:g}",
+        "whole image" if field is None else "{} x {}".format(*field),
+    ]
+    if spacing and field is None:
+        cells.append("")
+    elif spacing:
+        cells.append(" x ".join(f"{f * s * 1000:.0f}" for f, s in zip(field, spacing, strict=True)))
+    return cells

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,6 @@ __all__ = [
     "begin",
     "done",
     "load_tensorflow",
-    "print_table",
 ]
 
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
@@ -41,14 +40,3 @@ def done(path: Path) -> None:
 def absolute(path: str | Path) -> str:
     """Return a path as run records hold it; names such as keras:VGG19 stay as they are."""
     return str(path) if str(path).startswith("keras:") else str(Path(path).resolve())
-
-
-def print_table(table: Any) -> None:
-    """Print a rich table with nothing cut off: folded on a narrow terminal, as wide as it is in a pipe."""
-    import sys
-
-    from rich.console import Console
-
-    for column in table.columns:
-        column.overflow = "fold"
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
