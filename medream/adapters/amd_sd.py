@@ -6,12 +6,12 @@ official training.txt and validation.txt are used where they keep people togethe
 
 from __future__ import annotations
 
-from functools import partial
+import re
 
-from medream.adapters.dataset import Contents, Item
+from medream.adapters import pairs
+from medream.adapters.dataset import Contents
 from medream.adapters.labels import Colour, chosen_colours
 from medream.adapters.listing import Listing, numbered, split_by_lists
-from medream.adapters.pairs import is_pair, reference_half, scan_half
 from medream.readers.raster import ClassMap
 from medream.scan import Source
 
@@ -27,32 +27,22 @@ _LISTS = {"train": "training.txt", "validation": "validation.txt"}
 
 
 def recognise(listing: Listing) -> bool:
-    found = listing.first(_PICTURES)
-    return found is not None and is_pair(listing.path(found.string))
+    return pairs.recognise(listing, _PICTURES)
+
+
+def _source(found: re.Match[str]) -> Source:
+    return Source("AMD-SD", found["patient"], found["patient"])
 
 
 def read(listing: Listing, class_map: ClassMap | None = None) -> Contents:
-    """List the pictures; halves are told apart when one is read."""
+    """List the pictures with the split of the official lists."""
     classes = chosen_colours(class_map, CLASSES, str(listing.root))
-    items = []
-    for found in listing.find(_PICTURES):
-        path = listing.path(found.string)
-        patient = found["patient"]
-        items.append(
-            Item(
-                path,
-                path,
-                Source("AMD-SD", patient, patient, path=str(path)),
-                split=None,
-                load=partial(scan_half, path),
-                load_mask=partial(reference_half, path, classes, _KNOWN),
-            )
-        )
+    items = pairs.pairs(listing, _PICTURES, _source, classes, _KNOWN)
     beside = {split: listing.first(rf"(?:.*/)?{name}") for split, name in _LISTS.items()}
     lists = {split: listing.path(found.string) for split, found in beside.items() if found}
-    remarks: tuple[str, ...] = ()
-    if len(lists) == len(_LISTS):
-        items, remarks = split_by_lists(items, lists, "AMD-SD")
+    if len(lists) < len(_LISTS):
+        lists = {}
+    items, remarks = split_by_lists(items, lists, "AMD-SD")
     return Contents(
         name="AMD-SD",
         adapter="amd_sd",

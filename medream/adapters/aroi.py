@@ -6,16 +6,18 @@ has other values and says them in its INFO.json, which is read where it lies bes
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
-from pathlib import Path
 
-import numpy as np
-
-from medream.adapters.dataset import Contents, Item
-from medream.adapters.labels import Values, chosen_values, fluids_among, labels_of, read_info
-from medream.adapters.listing import Listing, numbered, unused
-from medream.readers.raster import ClassMap, read_values
+from medream.adapters.dataset import Contents
+from medream.adapters.labels import (
+    Values,
+    chosen_values,
+    fluids_among,
+    labels_of_picture,
+    read_info,
+)
+from medream.adapters.listing import Listing, labelled_picture, numbered, unused
+from medream.readers.raster import ClassMap
 from medream.scan import Source
 
 CLASSES: Values = {"IRF": (7,), "SRF": (6,), "PED": (5,)}
@@ -37,21 +39,16 @@ def read(listing: Listing, class_map: ClassMap | None = None) -> Contents:
         values = read_info(path)
         classes, known = fluids_among(values, path), set(values.values())
     classes = chosen_values(class_map, classes, str(listing.root))
-    items = []
-    for found in listing.find(_SCANS):
-        mask = f"{found['base']}mask/number/{found['name']}"
-        path = listing.path(mask)
-        image = listing.path(found.string)
-        subject = found["subject"]
-        items.append(
-            Item(
-                image,
-                path if mask in listing else None,
-                Source("AROI", subject, subject, path=str(image)),
-                split=None,
-                load_mask=partial(labels_of_picture, path, classes, known),
-            )
+    items = [
+        labelled_picture(
+            listing,
+            found.string,
+            f"{found['base']}mask/number/{found['name']}",
+            Source("AROI", found["subject"], found["subject"]),
+            partial(labels_of_picture, classes=classes, known=known),
         )
+        for found in listing.find(_SCANS)
+    ]
     return Contents(
         name="AROI",
         adapter="aroi",
@@ -60,8 +57,3 @@ def read(listing: Listing, class_map: ClassMap | None = None) -> Contents:
         names=tuple(classes),
         orphans=unused(listing, _MASKS, items),
     )
-
-
-def labels_of_picture(path: Path, classes: Values, known: Collection[int]) -> np.ndarray:
-    """Read a picture of numbers and turn it into labels."""
-    return labels_of(read_values(path), classes, known, path)

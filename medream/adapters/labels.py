@@ -12,7 +12,7 @@ import numpy as np
 
 from medream.adapters.listing import read_manifest
 from medream.errors import ScanError
-from medream.readers.raster import ClassMap, check_class_map
+from medream.readers.raster import ClassMap, check_class_map, read_values
 
 FLUIDS = ("IRF", "SRF", "PED", "fluid")
 
@@ -145,6 +145,11 @@ def labels_of(
     for number, own in enumerate(classes.values(), start=1):
         table[list(own)] = number
     return table[values]
+
+
+def labels_of_picture(path: Path, classes: Values, known: Collection[int]) -> np.ndarray:
+    """Read a picture of numbers and turn it into labels, as `labels_of`."""
+    return labels_of(read_values(path), classes, known, path)
 
 
 def labels_of_colours(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
+
+import numpy as np
 
 from medream.adapters.dataset import Item
 from medream.errors import ScanError
 from medream.readers.names import files_in, natural_key
+from medream.scan import Source
 from medream.split import SPLITS
 
 _LONGEST_MANIFEST = 32 << 20  # bytes; the longest of a real data set has about a hundred thousand
@@ -58,6 +61,25 @@ class Listing:
         return self.root.resolve().name
 
 
+def labelled_picture(
+    listing: Listing,
+    image: str,
+    mask: str,
+    source: Source,
+    labels: Callable[[Path], np.ndarray],
+    split: str | None = None,
+) -> Item:
+    """Return the item of a picture whose reference, where it is there, is read by `labels(path)`."""
+    path, reference = listing.path(image), listing.path(mask)
+    return Item(
+        path,
+        reference if mask in listing else None,
+        replace(source, path=str(path)),
+        split,
+        load_mask=partial(labels, reference),
+    )
+
+
 def read_manifest(path: Path) -> str:
     """Return the text of a list, table or JSON file that comes with a data set.
 
@@ -92,8 +114,11 @@ def split_by_lists(
     -------
     items, remarks
         When the lists divide a person, none gets a split, and a remark says so. Pictures that
-        no list names belong to the person's other pictures, or to train.
+        no list names belong to the person's other pictures, or to train. Without lists nothing
+        changes.
     """
+    if not lists:
+        return list(items), ()
     named: dict[str, str] = {}
     for split, path in lists.items():
         for line in read_manifest(path).splitlines():

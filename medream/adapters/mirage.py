@@ -10,11 +10,10 @@ import re
 from functools import partial
 from pathlib import Path
 
-from medream.adapters.aroi import labels_of_picture
-from medream.adapters.dataset import Contents, Item
+from medream.adapters.dataset import Contents
 from medream.adapters.folder import compiled
-from medream.adapters.labels import chosen_values, fluids_among, read_info
-from medream.adapters.listing import Listing, numbered, unused
+from medream.adapters.labels import chosen_values, fluids_among, labels_of_picture, read_info
+from medream.adapters.listing import Listing, labelled_picture, numbered, unused
 from medream.readers.names import subject_in
 from medream.readers.raster import ClassMap
 from medream.scan import Source
@@ -39,8 +38,6 @@ def read(
     items, assumed = [], set()
     for found in listing.find(_SCANS):
         stem = found["stem"]
-        mask = f"{found['base']}semseg/{stem}.png"
-        image, path = listing.path(found.string), listing.path(mask)
         before = re.fullmatch(r"(.+?)[_\-]\d+", stem)
         volume = before[1] if before else None
         subject = subject_in(Path(stem), pattern) or volume
@@ -48,12 +45,13 @@ def read(
             subject = listing.name
             assumed.add(subject)
         items.append(
-            Item(
-                image,
-                path if mask in listing else None,
-                Source(listing.name, subject, volume or subject, path=str(image)),
-                split=_SPLITS[found["split"]],
-                load_mask=partial(labels_of_picture, path, classes, set(values.values())),
+            labelled_picture(
+                listing,
+                found.string,
+                f"{found['base']}semseg/{stem}.png",
+                Source(listing.name, subject, volume or subject),
+                partial(labels_of_picture, classes=classes, known=set(values.values())),
+                _SPLITS[found["split"]],
             )
         )
     return Contents(

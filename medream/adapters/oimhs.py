@@ -6,12 +6,12 @@ give a class map, such as `{"hole": (255, 0, 0)}`.
 
 from __future__ import annotations
 
-from functools import partial
+import re
 
-from medream.adapters.dataset import Contents, Item
+from medream.adapters import pairs
+from medream.adapters.dataset import Contents
 from medream.adapters.labels import Colour, chosen_colours
 from medream.adapters.listing import Listing, numbered
-from medream.adapters.pairs import is_pair, reference_half, scan_half
 from medream.readers.raster import ClassMap
 from medream.scan import Source
 
@@ -25,27 +25,17 @@ _REMARK = (
 
 
 def recognise(listing: Listing) -> bool:
-    found = listing.first(_PICTURES)
-    return found is not None and is_pair(listing.path(found.string))
+    return pairs.recognise(listing, _PICTURES)
+
+
+def _source(found: re.Match[str]) -> Source:
+    return Source("OIMHS", f"eye{found['eye']}", f"eye{found['eye']}")
 
 
 def read(listing: Listing, class_map: ClassMap | None = None) -> Contents:
-    """List the pictures; halves are told apart when one is read."""
+    """List the pictures; every eye counts as a person."""
     classes = chosen_colours(class_map, CLASSES, str(listing.root))
-    items = []
-    for found in listing.find(_PICTURES):
-        path = listing.path(found.string)
-        eye = f"eye{found['eye']}"
-        items.append(
-            Item(
-                path,
-                path,
-                Source("OIMHS", eye, eye, path=str(path)),
-                split=None,
-                load=partial(scan_half, path),
-                load_mask=partial(reference_half, path, classes, _KNOWN),
-            )
-        )
+    items = pairs.pairs(listing, _PICTURES, _source, classes, _KNOWN)
     return Contents(
         name="OIMHS",
         adapter="oimhs",

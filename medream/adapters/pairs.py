@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from medream.adapters.dataset import Item
 from medream.adapters.labels import Colour, labels_of_colours
+from medream.adapters.listing import Listing
 from medream.errors import ScanError
 from medream.readers.raster import read_values
+from medream.scan import Source
 
 _GREY = 16  # how far the channels of a grey picture may differ after JPEG
 _ODD = 0.02  # share of other pixels by which a half is still taken for a scan or a reference
@@ -33,6 +39,31 @@ def reference_half(
 ) -> np.ndarray:
     """Return the labels that the colours of the right half mean, as `labels_of_colours`."""
     return labels_of_colours(_halves(path)[1], classes, known, path)
+
+
+def recognise(listing: Listing, pattern: str) -> bool:
+    """Tell whether the first picture that fits a pattern is a pair."""
+    found = listing.first(pattern)
+    return found is not None and is_pair(listing.path(found.string))
+
+
+def pairs(
+    listing: Listing,
+    pattern: str,
+    source_of: Callable[[re.Match[str]], Source],
+    classes: Mapping[str, Colour],
+    known: Collection[Colour],
+) -> list[Item]:
+    """List the pictures that fit a pattern; halves are told apart when one is read."""
+    items = []
+    for found in listing.find(pattern):
+        path = listing.path(found.string)
+        load_mask = partial(reference_half, path, classes, known)
+        source = replace(source_of(found), path=str(path))
+        items.append(
+            Item(path, path, source, None, load=partial(scan_half, path), load_mask=load_mask)
+        )
+    return items
 
 
 def is_pair(path: Path) -> bool:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from medream.adapters.aroi import labels_of_picture
-from medream.adapters.dataset import Contents, Item
-from medream.adapters.labels import Values, chosen_values
-from medream.adapters.listing import Listing, numbered, split_by_lists, unused
+from medream.adapters.dataset import Contents
+from medream.adapters.labels import Values, chosen_values, labels_of_picture
+from medream.adapters.listing import Listing, labelled_picture, numbered, split_by_lists, unused
 from medream.readers.raster import ClassMap
 from medream.scan import Source
 
@@ -31,26 +30,18 @@ def read(listing: Listing, class_map: ClassMap | None = None) -> Contents:
     classes = chosen_values(class_map, CLASSES, str(listing.root))
     items, lists = [], {}
     for found in listing.find(_SCANS):
-        mask = f"{found['base']}masks/{found['stem']}.png"
-        image, path = listing.path(found.string), listing.path(mask)
-        volume = found["volume"]
-        lists = {
-            split: listing.path(found["base"] + name)
-            for split, name in _LISTS.items()
-            if found["base"] + name in listing
-        }
+        base, volume = found["base"], found["volume"]
+        lists = {s: listing.path(base + n) for s, n in _LISTS.items() if base + n in listing}
         items.append(
-            Item(
-                image,
-                path if mask in listing else None,
-                Source("RVO-Lesion", volume, volume, path=str(image)),
-                split=None,
-                load_mask=partial(labels_of_picture, path, classes, _KNOWN),
+            labelled_picture(
+                listing,
+                found.string,
+                f"{base}masks/{found['stem']}.png",
+                Source("RVO-Lesion", volume, volume),
+                partial(labels_of_picture, classes=classes, known=_KNOWN),
             )
         )
-    remarks: tuple[str, ...] = ()
-    if lists:
-        items, remarks = split_by_lists(items, lists, "RVO-Lesion")
+    items, remarks = split_by_lists(items, lists, "RVO-Lesion")
     return Contents(
         name="RVO-Lesion",
         adapter="rvo_lesion",
