@@ -1,4 +1,5 @@
-"""Mutation fuzzer over every reader: nothing but a ScanError may come of a broken file.
+"""Mutation fuzzer over every reader, and over data sets of volumes: nothing but a ScanError may
+come of a broken file.
 
     python tests/fuzz.py --inputs 20000 --seed 1 --keep out/fuzz
 
@@ -36,17 +37,22 @@ _SHORT = 1024  # where headers are
 
 @dataclass(frozen=True)
 class Sample:
-    """A sound file, or several that belong together; `path` is the one that is read."""
+    """A sound file, or several that belong together; `path` is the one that is read.
+
+    Of a `data_set` the folder is opened instead.
+    """
 
     name: str
     path: Path
     files: tuple[Path, ...]
+    data_set: bool = False
 
 
 def make_samples(folder: Path) -> list[Sample]:
     """Write one small file of each format that the registry reads."""
     import samples
     import test_cirrus
+    import test_dicom_damage
     import test_heidelberg
     import test_topcon_bioptigen as topcon
 
@@ -54,6 +60,7 @@ def make_samples(folder: Path) -> list[Sample]:
     found["mhd"] += (found["mhd"][0].with_suffix(".raw"),)
     found["nhdr"] += (found["nhdr"][0].with_suffix(".raw"),)
     found["nii pair"] += (found["nii pair"][0].with_suffix(".hdr"),)
+    found["dicom deflated"] = (test_dicom_damage.deflated(folder / "standard" / "deflated.dcm"),)
     vendor = folder / "vendor"
     vendor.mkdir()
     for name, content in {
@@ -69,7 +76,30 @@ def make_samples(folder: Path) -> list[Sample]:
     export = folder / "export"
     export.mkdir()
     found["xml"] = (test_heidelberg.xml_export(export), *sorted(export.glob("*.tif")))
-    return [Sample(name, files[0], files) for name, files in sorted(found.items())]
+    alone = [Sample(name, files[0], files) for name, files in sorted(found.items())]
+    return alone + make_data_sets(folder / "sets")
+
+
+def make_data_sets(folder: Path) -> list[Sample]:
+    """Write small data sets whose files lie in one folder."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent / "adapters"))
+    import test_retouch
+    import trees
+
+    found = []
+    for name, write in {
+        "set duke": lambda root: trees.duke_dme(root, (1,)),
+        "set duke 7.3": trees.duke_v73,
+        "set umn": lambda root: trees.umn(root, "."),
+        "set umn packed": lambda root: trees.umn_packed(root, "."),
+        "set umn 7.3": lambda root: trees.umn_v73(root, "."),
+        "set retouch": lambda root: test_retouch.write(root / "TRAIN001"),
+    }.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        write(folder / name)
+        files = tuple(sorted(f for f in folder.joinpath(name).rglob("*") if f.is_file()))
+        found.append(Sample(name, files[0], files, data_set=True))
+    return found
 
 
 def mutate(content: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
@@ -131,18 +161,24 @@ def write_input(number: int, seed: int, samples: list[Sample], folder: Path) -> 
     return sample.name, folder / sample.path.name
 
 
-def _attempt(path: Path) -> str:
+def _attempt(path: Path, data_set: bool) -> str:
     """Read a file in every way; return what came of it: 'read', 'refused' or a traceback."""
+    from medream.adapters import check_dataset, open_dataset
     from medream.errors import ScanError
     from medream.readers import read_headers, read_scans
 
     outcome = "read"
-    for deed in (
+    of_file = (
         read_headers,
         read_scans,
         lambda path: read_scans(path, only=[0]),
         lambda path: read_headers(path.parent),
-    ):
+    )
+    of_folder = (
+        lambda path: [scan.image.sum() for scan in open_dataset(path.parent)],
+        lambda path: check_dataset(path.parent),
+    )
+    for deed in of_folder if data_set else of_file:
         try:
             deed(path)
         except ScanError as error:
@@ -168,7 +204,7 @@ def _work(seed: int, numbers: range, samples: list[Sample], folder: Path, tell) 
         name, path = write_input(number, seed, samples, scratch)
         tell.send((number, name, None, 0.0))
         started = time.monotonic()
-        outcome = _attempt(path)
+        outcome = _attempt(path, samples[number % len(samples)].data_set)
         tell.send((number, name, outcome, time.monotonic() - started))
         shutil.rmtree(scratch)
 
