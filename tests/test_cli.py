@@ -300,6 +300,12 @@ def test_usage_errors_exit_with_two(trained, scan, tmp_path):
     dream(trained, scan, tmp_path / "out", "--octaves", "many", code=2)
     dream(trained, scan, tmp_path / "out", "--layer", "mid_conv1=heavy", code=2)
     run("dreams", code=2)
+    for wrong in (
+        ("overlay", "--control"), ("overlay", "--difference"), ("history", "--reference", scan),
+        ("triptych", "--limit", 0.1), ("tryptich",),
+    ):  # fmt: skip
+        run("figure", tmp_path, "--kind", *wrong, "--out", tmp_path / "f.png", code=2)
+        assert not (tmp_path / "f.png").exists()
 
 
 def test_every_command_has_help_with_an_example():

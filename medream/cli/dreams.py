@@ -195,17 +195,35 @@ def figure(
         bool, typer.Option("--difference", help="Add the signed difference.")
     ] = False,
     control: Annotated[bool, typer.Option("--control", help="Add the control.")] = False,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            help="The difference's colours run from -LIMIT to LIMIT, the same for several figures. "
+            "[default: its own greatest value]"
+        ),
+    ] = None,
     reference: Reference = None,
 ) -> None:
     """Draw a figure from a saved dream: PDF, SVG, PNG or TIFF by the name of --out.
 
+    --difference, --control and --limit are for triptych; grid is a triptych with both.
+
     Example: medream figure out/dream --kind triptych --out figure.pdf
     """
     from medream.dream import load_result
+    from medream.errors import ConfigError
+    from medream.figures import check_options, save_figure
     from medream.figures import figure as draw
-    from medream.figures import save_figure
     from medream.readers import read_labels
 
+    asked = {"difference": difference, "control": control, "limit": limit, "reference": reference}
+    given = [name for name, value in asked.items() if value not in (None, False)]
+    if limit is not None and kind == "triptych" and not difference:
+        raise typer.BadParameter("--limit is that of the difference: add --difference.")
+    try:
+        check_options(kind, given)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
     mask = None if reference is None else read_labels(reference)
     drawn = draw(
         load_result(result),
@@ -214,6 +232,7 @@ def figure(
         style=style,
         difference=difference,
         control=control,
+        limit=limit,
     )
     save_figure(drawn, out, style=style)
     done(out)

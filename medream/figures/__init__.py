@@ -1,16 +1,11 @@
 """Figures for papers from arrays and saved dreams; needs no TensorFlow."""
 
+from medream.figures.comparison import ComparisonRow, comparison
 from medream.figures.diagram import network_diagram
+from medream.figures.difference import difference_limit
+from medream.figures.history import history_figure
 from medream.figures.overlay import draw_overlay, overlay_image, scale_bar
-from medream.figures.panels import (
-    ComparisonRow,
-    comparison,
-    figure,
-    grid,
-    history_figure,
-    overlay_figure,
-    triptych,
-)
+from medream.figures.panels import check_options, figure, grid, overlay_figure, triptych
 from medream.figures.report import Report
 from medream.figures.style import STYLES, PaperFigure, Style, get_style, save_figure
 from medream.figures.tables import format_number, html_table, markdown_table
@@ -21,7 +16,9 @@ __all__ = [
     "PaperFigure",
     "Report",
     "Style",
+    "check_options",
     "comparison",
+    "difference_limit",
     "draw_overlay",
     "figure",
     "format_number",

@@ -32,6 +32,8 @@ from medream.figures.style import (
 
 _CLASS_COLOURS = (ORANGE, SKY_BLUE, GREEN, YELLOW, PURPLE, VERMILLION, BLUE)
 _NEUTRAL = "#999999"
+CONTOUR = 2 / 3
+"""Width of a contour over that of a curve: small lesions stay visible under it."""
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:
@@ -214,9 +216,13 @@ def overlay_image(
 
 
 def legend_handles(
-    classes: Sequence[str], reference: bool, prediction: bool, line_pt: float
+    classes: Sequence[str],
+    reference: bool,
+    prediction: bool,
+    line_pt: float,
+    empty: Sequence[str] = (),
 ) -> list[Artist]:
-    """Return what a legend says: contour, fill, and with several classes their colours."""
+    """Return what a legend says: contour, fill, with several classes their colours, empty masks."""
     n_classes = len(classes)
     several = n_classes > 1
     handles: list[Artist] = []
@@ -226,11 +232,14 @@ def legend_handles(
     if prediction:
         colour = _NEUTRAL if several else _colour(1, 1, False)
         handles.append(Patch(facecolor=colour, alpha=0.7, linewidth=0, label="Prediction"))
-    if several:
+    if several and handles:
         handles += [
             Patch(facecolor=_colour(label, n_classes, True), linewidth=0, label=name)
             for label, name in enumerate(classes, start=1)
         ]
+    if empty:
+        words = f"No lesion in {' or '.join(empty)}"
+        handles.append(Line2D([], [], linestyle="none", label=words))
     return handles
 
 

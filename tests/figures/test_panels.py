@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 import medream.figures as figures
 from medream.errors import ConfigError
-from medream.figures.panels import _rounded_up
+from medream.figures.difference import rounded_up
 
 SIZES = [(99, 154), (105, 40), (64, 64)]  # the shapes of Duke, Cirrus and the original networks
 
@@ -117,7 +117,7 @@ def test_difference_is_signed_and_symmetric():
 
 @given(st.floats(1e-6, 1.0))
 def test_limits_are_short_and_wide_enough(value):
-    limit = _rounded_up(value)
+    limit = rounded_up(value)
     assert value * (1 - 1e-6) <= limit <= 2 * value
     assert len(f"{limit:.0e}") == 5
 
@@ -139,6 +139,58 @@ def test_what_is_absent_is_left_out():
         figures.triptych(bare, control=True)
     with pytest.raises(ConfigError, match="reference"):
         figures.overlay_figure(bare)
+
+
+def test_a_given_limit_fixes_the_colours_across_figures():
+    dreamt = [result((20, 30), dream=np.full((20, 30), x, "float32"), original=np.zeros((20, 30), "float32"))
+              for x in (0.03, 0.21)]  # fmt: skip
+    limit = figures.difference_limit(dreamt)
+    assert limit == 0.3
+    for one in dreamt:
+        figure = figures.triptych(one, difference=True, limit=limit)
+        (shown,) = [i for ax in figure.axes for i in ax.images if i.get_cmap().name == "RdBu_r"]
+        assert shown.get_clim() == (-0.3, 0.3)
+    narrow = figures.triptych(dreamt[1], difference=True, limit=0.1, style="slide")
+    assert_all_fits(narrow)
+    assert {"\N{MINUS SIGN}0.1", "0.1"} <= set(words(narrow))
+    for wrong in (0, -1, 2, float("nan")):
+        with pytest.raises(ConfigError, match="limit"):
+            figures.triptych(dreamt[0], difference=True, limit=wrong)
+
+
+def test_an_empty_reference_repeats_no_row():
+    empty = np.zeros((62, 96), "uint8")
+    nothing = result(reference=empty, predictions={"original": empty, "dream": empty})
+    for figure in (figures.figure(nothing, "grid"), figures.triptych(nothing, difference=True)):
+        assert "No lesion in reference or prediction" in words(figure)
+        assert "Segmentation" not in words(figure)
+        assert_all_fits(figure)
+    predicted = figures.triptych(result(reference=empty))
+    assert len(predicted.axes) == 6
+    assert "No lesion in reference" in words(predicted)
+    assert "Reference" not in words(predicted)
+    assert_all_fits(predicted)
+    assert "No lesion in reference" in words(
+        figures.overlay_figure(result(reference=empty, predictions={}))
+    )
+    compared = figures.comparison(rows((62, 96), reference=empty))
+    assert "No lesion in reference" in words(compared)
+    assert_all_fits(compared)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("overlay", {"difference": True}), ("overlay", {"control": True}), ("history", {"control": True}),
+     ("history", {"reference": np.zeros((62, 96), "uint8")}), ("overlay", {"limit": 0.1})],
+)  # fmt: skip
+def test_what_a_kind_does_not_show_is_refused(kind, settings):
+    with pytest.raises(ConfigError, match=r"kinds that do are triptych( and|\b)"):
+        figures.figure(result(), kind, **settings)
+
+
+def test_a_limit_without_a_difference_is_refused():
+    with pytest.raises(ConfigError, match="difference=True"):
+        figures.figure(result(), limit=0.1)
 
 
 def test_given_masks_win_over_the_results():
@@ -192,8 +244,7 @@ def test_overlays_fit(shape):
 
 @pytest.mark.parametrize("shape", [(40, 60, 1), (40, 60, 3)])
 def test_images_with_channels(shape):
-    mask = np.zeros(shape[:2], "uint8")
-    figure = figures.figure(result(shape, reference=mask, predictions={}), "grid")
+    figure = figures.figure(result(shape, predictions={}), "grid")
     assert len(figure.axes) == 9  # five pictures, three overlays, a colour bar
 
 
