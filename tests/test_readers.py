@@ -1,6 +1,9 @@
 """Files to scans: types of picture, masks, invalid pixels, natural order, bad input."""
 
+import io
 import os
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from medream.errors import ScanError
-from medream.readers import read_gray, read_scans
+from medream.readers import read_gray, read_headers, read_scans
 from medream.readers.names import natural_key, subject_in
 
 # Depth and width differ and no two pixels are alike, so that any turn or flip shows.
@@ -163,6 +166,44 @@ def test_npz_refuses(tmp_path, content, words):
     assert "odd.npz" in str(caught.value)
 
 
+def claim(shape, kind="|u1"):
+    """The head of an array that claims a shape."""
+    file = io.BytesIO()
+    about = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, about)
+    return file.getvalue()
+
+
+def test_claims_of_arrays_are_checked(tmp_path):
+    (tmp_path / "a.npy").write_bytes(claim((10**9, 496, 512)) + bytes(100))
+    (tmp_path / "image.npy").write_bytes(claim((300, 1000, 1000)) + bytes(300 * 10**6))
+    with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "image.npy", "image.npy")
+    for name in ("a.npy", "b.npz"):
+        for read in (read_scans, read_headers):
+            with pytest.raises(ScanError, match=rf"{name} claims to hold"):
+                read(tmp_path / name)
+
+
+def test_one_bscan_of_an_npy_reads_no_other(tmp_path):
+    volume = np.random.default_rng(0).integers(0, 256, (200, 100, 100), np.uint8)
+    np.save(tmp_path / "a.npy", volume)
+    read_scans(tmp_path / "a.npy", only=[0])
+    tracemalloc.start()
+    (scan,) = read_scans(tmp_path / "a.npy", only=[77])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(scan.image, volume[77] / np.float32(255))
+    assert scan.source.bscan_index == 77
+    assert peak < 8 * 100 * 100 * 4 < volume.nbytes
+
+
+def test_other_arrays_in_an_npz_are_not_read(tmp_path):
+    np.savez(tmp_path / "a.npz", image=RAMP, other=np.array([{}], object), mask=RAMP > 3)
+    (scan,) = read_scans(tmp_path / "a.npz")
+    np.testing.assert_array_equal(scan.mask, RAMP > 3)
+
+
 # Names
 
 
@@ -265,6 +306,16 @@ def test_enormous_picture_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ScanError, match="larger"):
         read_scans(save(tmp_path / "a.png", np.zeros((50, 50), np.uint8)))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_and_devices_do_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.vol")
+    for path in (tmp_path / "pipe.vol", "/dev/zero"):
+        with pytest.raises(ScanError, match="pipe, device"):
+            read_scans(path)
+    with pytest.raises(ScanError):
+        read_scans(tmp_path)
 
 
 def test_wrong_paths(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from medream.description import parse, source_of
 from medream.errors import ScanError
+from medream.readers.damage import check_claim
 from medream.readers.described import as_written
 from medream.readers.header import Header, chosen
 from medream.readers.intensity import linear
@@ -20,6 +21,7 @@ from medream.scan import Scan, Source
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _KEYS = ("image", "original")
+_KNOWN = (*_KEYS, "mask", "valid", "classes", "spacing_mm", "description")
 
 
 def is_numpy(head: bytes) -> bool:
@@ -31,9 +33,13 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
     """Read an array (depth, width) as one scan, (bscan, depth, width) as a volume."""
     content = _load(path)
     key = _image_key(content, path)
-    images = _as_volume(_scaled(content[key], path), path, key)
-    masks = _matching(content, "mask", np.uint8, images, path)
-    valids = _matching(content, "valid", np.bool_, images, path)
+    stored = _as_volume(content[key], path, key)
+    positions = chosen(only, len(stored), path)
+    # An .npy is mapped, so that no other B-scans than these are read.
+    part = stored if only is None else stored[list(positions)]
+    images = dict(zip(positions, _scaled(part, path), strict=True))
+    masks = _matching(content, "mask", np.uint8, stored, path)
+    valids = _matching(content, "valid", np.bool_, stored, path)
     common: dict[str, Any] = {}
     if "classes" in content:
         common["classes"] = tuple(str(name) for name in np.atleast_1d(content["classes"]))
@@ -53,7 +59,7 @@ def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
             ),
             described,
         )
-        for k in chosen(only, len(images), path)
+        for k in positions
     ]
 
 
@@ -61,6 +67,8 @@ def header(path: Path) -> list[Header]:
     """Tell shape and spacing from the headers of the arrays."""
     try:
         found = _shapes(path)
+    except ScanError:
+        raise
     except PermissionError as error:
         raise cannot_read(path, error) from error
     except Exception as error:  # see _load
@@ -91,23 +99,39 @@ def header(path: Path) -> list[Header]:
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the arrays in a file; of an .npz only their first bytes are unpacked."""
+    size = path.stat().st_size
     with open(path, "rb") as file:
         if file.read(len(_NPY)) == _NPY:
             file.seek(0)
-            return {"image": _shape(file)}
+            shape, item_bytes = _shape(file)
+            if 0 not in shape:
+                check_claim(path, shape or (1,), size - file.tell(), item_bytes)
+            return {"image": shape}
         with zipfile.ZipFile(file) as archive:
-            found = {}
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    found[name.removesuffix(".npy")] = _shape(member)
+            found: dict[str, tuple[int, ...]] = {}
+            for entry in archive.infolist():
+                name = entry.filename.removesuffix(".npy")
+                if name not in _KNOWN:
+                    found[name] = ()
+                    continue
+                with archive.open(entry) as member:
+                    shape, item_bytes = _shape(member)
+                if 0 not in shape:
+                    check_claim(path, shape or (1,), entry.file_size, item_bytes)
+                    check_claim(path, shape or (1,), entry.compress_size, 0, compressed=True)
+                found[name] = shape
             return found
 
 
-def _shape(file: IO[bytes]) -> tuple[int, ...]:
+def _shape(file: IO[bytes]) -> tuple[tuple[int, ...], int]:
+    """Return the shape of an array and the bytes of one of its numbers."""
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)[0]
-    return np.lib.format.read_array_header_2_0(file)[0]
+    old = version == (1, 0)
+    head = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+    shape, _, kind = head(file)
+    if kind.hasobject:
+        raise ValueError("it holds objects, which are never loaded")
+    return shape, kind.itemsize
 
 
 def _image_key(content: Mapping[str, object], path: Path) -> str:
@@ -127,11 +151,14 @@ def _description(content: Mapping[str, np.ndarray], path: Path) -> dict[str, Any
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        names = _shapes(path)
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"image": loaded}
         with loaded:
-            return dict(loaded)
+            return {n: loaded[n] if n in _KNOWN else np.zeros(0) for n in names}
+    except ScanError:
+        raise
     except PermissionError as error:
         raise cannot_read(path, error) from error
     except Exception as error:  # zip, header and pickle parsers raise whatever they trip over

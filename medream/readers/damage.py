@@ -10,7 +10,7 @@ from medream.errors import MedreamError, ScanError
 from medream.readers.names import cannot_read
 
 _MANY_PIXELS = 2**28
-_HIGH_RATIO = 4000  # stored bytes to pixels; an all-black B-scan compresses about that well
+_HIGH_RATIO = 200  # pixels for each stored byte, beyond which so many can only be empty
 
 
 @contextlib.contextmanager

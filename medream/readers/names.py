@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,9 +69,13 @@ def read_head(path: Path, size: int = 512) -> bytes:
     Raises
     ------
     ScanError
-        When the file cannot be opened.
+        When the file cannot be opened, or is a pipe or device, which might never end.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ScanError(
+                f"{path} is no file of data (a pipe, device or folder); expected a scan."
+            )
         with open(path, "rb") as file:
             return file.read(size)
     except (OSError, ValueError) as error:
