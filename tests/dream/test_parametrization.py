@@ -281,6 +281,14 @@ def test_specs_come_back(one):
     assert again.name == one.spec["kind"] in PARAMETRIZATIONS
 
 
+def test_specs_hold_every_setting():
+    assert fourier(0.5).spec == {"kind": "fourier", "decay": 0.5}
+    assert laplacian(3).spec == {"kind": "laplacian", "levels": 3}
+    assert lowrank(5).spec == {"kind": "lowrank", "rank": 5}
+    assert lowrank().spec == {"kind": "lowrank", "rank": None}
+    assert fourier(0.5) != fourier(1)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
