@@ -331,3 +331,12 @@ def test_missing_bscan_is_said(tmp_path):
     with pytest.warns(UserWarning, match="may be missing"):
         (header,) = read_headers(folder)
     assert header.bscan_spacing_mm == BETWEEN  # as stated, not measured
+
+
+def test_other_scans_in_folders_below_are_told(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    write_dicom(tmp_path / "one" / "a.dcm")
+    np.save(tmp_path / "two" / "b.npy", VOLUME)
+    with pytest.warns(UserWarning, match=r"1 other scans there are not \(such as two.b\.npy\)"):
+        assert [header.format for header in read_headers(tmp_path)] == ["DICOM"]

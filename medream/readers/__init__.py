@@ -369,11 +369,18 @@ def _units_at(path: Path) -> list[_Unit]:
         return [_Unit(PICTURES, path, tuple(pictures))]
     units = [_Unit(known, file, (file,)) for known, file in others if known is not DICOM]
     # An export on a disc keeps its DICOM files in folders of folders.
-    among = files_in(path, recursive=not others)
+    among = [(_readable(file), file) for file in files_in(path, recursive=not others)]
     units += [
         _Unit(DICOM, one.files[0] if len(one.files) == 1 else path, one.files, one.bscan_spacing_mm)
-        for one in dicom.series([file for file in among if _readable(file) is DICOM])
+        for one in dicom.series([file for known, file in among if known is DICOM])
     ]
+    left = [file for known, file in among if known not in (None, DICOM)] if not others else []
+    if units and left:
+        warnings.warn(
+            f"{path}: the DICOM files in its folders are read, and {len(left)} other scans there "
+            f"are not (such as {left[0].relative_to(path)}). Give the path of their own folder.",
+            stacklevel=4,
+        )
     units += [_Unit(_UNKNOWN, file, (file,)) for file in own if _is_broken(file)]
     if not units:
         inside = any(raster_files(path, recursive=True))
