@@ -17,7 +17,7 @@ from medream.metrics import summarize
 from medream.phantom import phantom_scans, save_phantom
 from medream.progress import say
 from medream.record import RunRecord, read_record
-from medream.scan import Scan
+from medream.scan import Scan, Source
 from medream.segmentation import segment
 from medream.store import load_model
 from medream.training import TrainConfig, train
@@ -84,19 +84,19 @@ def demo(out: str | Path = "out/demo", seed: int = 0) -> Path:
         scores[levels] = evaluate(model, test)
         result = _dream(model, scan, seed)
         result.save(out / "dreams" / folder.name)
-        for suffix in ("pdf", "png"):
-            drawn = figures.triptych(result, difference=True, control=True)
-            figures.save_figure(drawn, out / f"triptych_{folder.name}.{suffix}")
         rows.append(_row(levels, scan, result))
         results[levels] = result
+    triptychs = _triptychs(results)
     for suffix in ("pdf", "png"):
+        for levels, drawn in triptychs.items():
+            figures.save_figure(drawn, out / f"triptych_unet{levels}.{suffix}")
         figures.save_figure(figures.comparison(rows), out / f"comparison.{suffix}")
 
     table = pd.concat([s.assign(levels=n) for n, s in scores.items()], ignore_index=True)
     table = table[["levels", *table.columns.drop("levels")]]
     with atomic_file(out / "metrics.csv") as temporary:
         table.to_csv(temporary, index=False)
-    report = _report(out, rows, results, table)
+    report = _report(out, rows, results, triptychs, table, scan.source)
     record.write(out, dice={n: float(summarize(s).dice.iloc[0]) for n, s in scores.items()})
     return report
 
@@ -110,6 +110,15 @@ def _dream(model: Any, scan: Scan, seed: int) -> DreamResult:
         if picture is not None
     }
     return replace(result, reference=scan.mask, predictions=predictions)
+
+
+def _triptychs(results: dict[int, DreamResult]) -> dict[int, figures.PaperFigure]:
+    """Draw the triptychs with one colour scale of the difference."""
+    limit = figures.difference_limit(results.values())
+    return {
+        levels: figures.triptych(result, difference=True, control=True, limit=limit)
+        for levels, result in results.items()
+    }
 
 
 def _row(levels: int, scan: Scan, result: DreamResult) -> figures.ComparisonRow:
@@ -129,8 +138,11 @@ def _report(
     out: Path,
     rows: list[figures.ComparisonRow],
     results: dict[int, DreamResult],
+    triptychs: dict[int, figures.PaperFigure],
     table: pd.DataFrame,
+    source: Source,
 ) -> Path:
+    name = source.picture or source.name
     depths = pd.DataFrame([_depth(out, levels) for levels in LEVELS])
     pooled = pd.concat(
         [summarize(part).assign(levels=n) for n, part in table.groupby("levels")], ignore_index=True
@@ -147,7 +159,7 @@ def _report(
     report.text(
         f"U-Nets of {', '.join(map(str, LEVELS))} levels were trained on a synthetic retina whose fluid is "
         f"known exactly, scored on subjects that training never saw, and dreamt: the layer {LAYER} of each "
-        "network was excited by gradient ascent on the same held-out scan."
+        f"network was excited by gradient ascent on the same held-out scan, {name}."
     )
     report.text(NOT_SHOWN)
     report.figure(
@@ -164,9 +176,10 @@ def _report(
     )
     for levels, result in results.items():
         report.figure(
-            figures.triptych(result, difference=True, control=True),
-            f"{levels} levels, {LAYER}: objective {result.history[0]:.3g} to {result.history[-1]:.3g}. "
-            "Second row: reference contour, and what the network segments in each picture. Where its prediction "
+            triptychs[levels],
+            f"{levels} levels, {LAYER}, dreamt on {name}: objective {result.history[0]:.3g} to "
+            f"{result.history[-1]:.3g}. The colours of the difference are on one scale for all networks. Second "
+            "row: reference contour, and what the network segments in each picture. Where its prediction "
             "vanishes on a dream, exciting this layer has moved the scan away from what it calls fluid.",
         )
     report.figure(
@@ -178,7 +191,7 @@ def _report(
             "data": {"scans": SCANS, "size (depth, width)": SIZE},
             "network": {"base filters": BASE_FILTERS},
             "training": read_record(out / f"unet{LEVELS[0]}").settings["train"],
-            "dream": asdict(results[LEVELS[0]].config),
+            "dream": {"scan": name, **asdict(results[LEVELS[0]].config)},
             "versions": read_record(out).versions,
         }
     )

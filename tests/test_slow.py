@@ -27,6 +27,8 @@ def test_demo_writes_a_report_that_stands_alone(tmp_path):
         for suffix in ("pdf", "png"):
             assert (out / f"{name}.{suffix}").stat().st_size > 10_000
     table = pd.read_csv(out / "metrics.csv")
+    assert set(table.file) & set(re.findall(r"dreamt on (\S+?):", page))
+    assert "lesion_scans" not in page
     assert sorted(table.levels.unique()) == list(LEVELS)
     test = {s.subject_id for s in md.open_dataset(out / "data", split="test").sources}
     assert set(table.subject_id) == test

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medream.figures.style import figure_bytes
-from medream.figures.tables import html_table
+from medream.figures.tables import html_table, in_words, readable
 from medream.files import write_text
 
 _PIXELS_WIDE = 1800  # sharp on a screen of twice the usual density, and still light
@@ -35,7 +34,9 @@ th, td { padding: .3rem .75rem; text-align: left; border-bottom: 1px solid #e4e4
   white-space: nowrap; vertical-align: top; }
 thead th { border-bottom: 2px solid #888; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
-.settings td { white-space: normal; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
+.settings td { white-space: normal; overflow-wrap: anywhere; }
+.settings th { font-weight: normal; }
+.settings .section th { font-weight: bold; padding-top: 1rem; border-bottom: 2px solid #888; }
 """.strip()
 
 
@@ -80,19 +81,23 @@ class Report:
         )
 
     def table(self, table: pd.DataFrame, caption: str) -> Report:
-        """Add a data frame, without its index."""
-        shown = html_table(table).replace(
+        """Add a data frame, without its index, its columns named for people (see `readable`)."""
+        shown = html_table(table.rename(columns=lambda name: readable(str(name)))).replace(
             "<table>", f"<table>\n<caption>{html.escape(caption)}</caption>", 1
         )
         return self._add(f'<div class="wide">{shown}</div>')
 
     def settings(self, settings: Mapping[str, Any]) -> Report:
-        """Add names and values; nested values are shown as JSON."""
-        rows = [
-            f'<tr><th scope="row">{html.escape(str(name))}</th>'
-            f"<td>{html.escape(_as_text(value))}</td></tr>"
-            for name, value in settings.items()
-        ]
+        """Add names and values in words; a value that is itself a mapping becomes a section."""
+        rows: list[str] = []
+        for name, value in settings.items():
+            if isinstance(value, Mapping):
+                rows.append(
+                    f'<tr class="section"><th colspan="2" scope="rowgroup">{_label(name)}</th></tr>'
+                )
+                rows += [_setting(key, part) for key, part in value.items()]
+            else:
+                rows.append(_setting(name, value))
         table = ['<table class="settings"><tbody>', *rows, "</tbody></table>"]
         return self._add("\n".join(table))
 
@@ -121,5 +126,9 @@ class Report:
         return self
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def _label(name: Any) -> str:
+    return html.escape(readable(str(name)))
+
+
+def _setting(name: Any, value: Any) -> str:
+    return f'<tr><th scope="row">{_label(name)}</th><td>{html.escape(in_words(value))}</td></tr>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,50 @@ def format_number(value: Any) -> str:
     if not 1e-3 <= abs(value) < 1e6:
         return f"{value:.2e}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+_UNITS = {"mm": "mm", "mm2": "mm²", "um": "µm", "px": "px", "s": "s"}
+_WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95"}
+_HEADS = {
+    "subject_id": "Subject", "volume_id": "Volume", "bscan_index": "B-scan",
+    "lesion_scans": "Scans with lesion", "missed": "Missed lesions", "false_alarms": "False alarms",
+    "tp": "True positives (px)", "fp": "False positives (px)", "fn": "False negatives (px)",
+    "tn": "True negatives (px)",
+    "medream": "medream", "tensorflow": "TensorFlow", "numpy": "NumPy", "scipy": "SciPy",
+    "scikit-image": "scikit-image", "pandas": "pandas",
+}  # fmt: skip
+
+
+def readable(name: str) -> str:
+    """Return the name of a column or setting as a table for people has it, with its unit.
+
+    >>> [readable(name) for name in ("mean_hd95_mm", "iou", "lesion_scans", "best epoch")]
+    ['Mean HD95 (mm)', 'IoU', 'Scans with lesion', 'Best epoch']
+    """
+    if name in _HEADS:
+        return _HEADS[name]
+    words = name.split("_")
+    unit = f" ({_UNITS[words.pop()]})" if len(words) > 1 and words[-1] in _UNITS else ""
+    text = " ".join(_WORDS.get(word, word) for word in words)
+    return text[:1].upper() + text[1:] + unit
+
+
+def in_words(value: Any) -> str:
+    """Return a setting as text: lists by commas, yes and no, "none"; nested names before their values.
+
+    >>> [in_words(value) for value in ([-2, 1], True, None, {"scale": 1.5, "steps": (3, 4)})]
+    ['-2, 1', 'yes', 'none', 'scale: 1.5; steps: 3, 4']
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        parts = (f"{key}: {in_words(part)}" for key, part in value.items())
+        return "; ".join(parts) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(in_words(part) for part in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _cells(table: pd.DataFrame) -> tuple[list[str], list[bool], list[list[str]]]:

@@ -96,9 +96,40 @@ def test_report_is_whole_and_needs_nothing_from_outside(tmp_path):
     assert image["alt"] == 'Ascent of "a" <b>'
     assert "First &amp; foremost.</p>" in text
     assert "<h1>Depths &lt;2&gt;</h1>" in text
-    assert "[-2, 1]" in text
+    assert "<td>-2, 1</td>" in text
+    assert "<td>none</td>" in text
     assert "&lt;x&gt;" in text
     assert "<caption>Scores</caption>" in text
+
+
+def test_a_report_speaks_to_people(tmp_path):
+    table = pd.DataFrame(
+        {"subject_id": ["a"], "mean_hd95_mm": [0.1], "lesion_scans": [2], "mean Dice": [0.5]}
+    )
+    report = (
+        Report("x")
+        .table(table, "Scores")
+        .settings(
+            {
+                "dream": {
+                    "step_size": 0.01,
+                    "octaves": (-2, 1),
+                    "tile": None,
+                    "clip": True,
+                    "jitter": {"px": 4},
+                }
+            }
+        )
+    )
+    text = report.write(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'scope="col">([^<]*)<', text) == [
+        "Subject", "Mean HD95 (mm)", "Scans with lesion", "Mean Dice",
+    ]  # fmt: skip
+    assert re.findall(r'scope="rowgroup">([^<]*)<', text) == ["Dream"]
+    assert re.findall(r'scope="row">([^<]*)</th><td>([^<]*)<', text) == [
+        ("Step size", "0.01"), ("Octaves", "-2, 1"), ("Tile", "none"), ("Clip", "yes"), ("Jitter", "px: 4"),
+    ]  # fmt: skip
+    assert "{" not in text.partition("</style>")[2]
 
 
 def test_same_report_same_bytes(tmp_path):
