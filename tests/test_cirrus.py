@@ -93,3 +93,16 @@ def test_names_that_say_nothing_or_too_much(tmp_path):
 def test_zeros_are_refused(tmp_path):
     with pytest.raises(ScanError, match="only zero bytes"):
         read_scans(write(tmp_path, np.zeros((4, DEPTH, 12), np.uint8)))
+
+
+def test_dark_first_rows_in_a_folder(tmp_path):
+    """Told by its name, so that zeros at its beginning are no sign of a broken copy."""
+    volume = cube(10, 16)
+    volume[-1] = 0
+    volume[0] = 0
+    path = write(tmp_path, volume)
+    path.write_bytes(bytes(2048) + path.read_bytes()[2048:])
+    assert [header.bscans for header in read_headers(tmp_path)] == [10]
+    path.write_bytes(bytes(100))
+    with pytest.raises(ScanError, match="cube_z"):
+        read_headers(tmp_path)

@@ -381,7 +381,12 @@ def _units_at(path: Path) -> list[_Unit]:
             f"are not (such as {left[0].relative_to(path)}). Give the path of their own folder.",
             stacklevel=4,
         )
-    units += [_Unit(_UNKNOWN, file, (file,)) for file in own if _is_broken(file)]
+    known_files = {file for _, file in others}  # some are told by name, whatever they hold
+    units += [
+        _Unit(_UNKNOWN, file, (file,))
+        for file in own
+        if file not in known_files and _is_broken(file)
+    ]
     if not units:
         inside = any(raster_files(path, recursive=True))
         raise ScanError(
