@@ -14,22 +14,55 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medream.dream.config import DreamConfig
-    from medream.dream.engine import dream
+    from medream.dream.engine import dream, dream_many
     from medream.dream.layers import LayerInfo, describe_layers
-    from medream.dream.objectives import Objective, channel, layer, neuron, total_variation
+    from medream.dream.objectives import (
+        Objective,
+        channel,
+        class_score,
+        cosine,
+        direction,
+        distance,
+        energy,
+        high_frequencies,
+        l1,
+        l2,
+        layer,
+        match,
+        neuron,
+        on_model,
+        total_variation,
+    )
     from medream.dream.result import DreamResult, load_result
+    from medream.dream.transforms import blur, jitter, noise, rotate, scale
 
 __all__ = [
     "DreamConfig",
     "DreamResult",
     "LayerInfo",
     "Objective",
+    "blur",
     "channel",
+    "class_score",
+    "cosine",
     "describe_layers",
+    "direction",
+    "distance",
     "dream",
+    "dream_many",
+    "energy",
+    "high_frequencies",
+    "jitter",
+    "l1",
+    "l2",
     "layer",
     "load_result",
+    "match",
     "neuron",
+    "noise",
+    "on_model",
+    "rotate",
+    "scale",
     "total_variation",
 ]
 
@@ -38,12 +71,28 @@ _HOME = {
     "DreamResult": "result",
     "LayerInfo": "layers",
     "Objective": "objectives",
+    "blur": "transforms",
     "channel": "objectives",
+    "class_score": "objectives",
+    "cosine": "objectives",
     "describe_layers": "layers",
+    "direction": "objectives",
+    "distance": "objectives",
     "dream": "engine",
+    "dream_many": "engine",
+    "energy": "objectives",
+    "high_frequencies": "objectives",
+    "jitter": "transforms",
+    "l1": "objectives",
+    "l2": "objectives",
     "layer": "objectives",
     "load_result": "result",
+    "match": "objectives",
     "neuron": "objectives",
+    "noise": "transforms",
+    "on_model": "objectives",
+    "rotate": "transforms",
+    "scale": "transforms",
     "total_variation": "objectives",
 }
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from medream.dream.parametrization import parametrization_from_spec
+from medream.dream.transforms import Transform, parse_transform, transform_from_spec
 from medream.errors import ConfigError, nearest
 
 DEFAULT_OCTAVES = (-2, -1, 0, 1)
-PRECISIONS = ("auto", "float32", "bfloat16")
+_CHOICES = {
+    "precision": ("auto", "float32", "bfloat16"),
+    "gradient": ("std", "standardize", "l2", "rms", "sign", "none"),
+    "optimizer": ("plain", "momentum", "adam"),
+    "schedule": ("constant", "linear", "cosine"),
+    "bounds": ("clip", "reflect"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,9 +41,41 @@ class DreamConfig:
         Steps in each octave. Default 50.
     precision : {"auto", "float32", "bfloat16"}
         Number type of the network's arithmetic; the image itself stays float32. "auto" is
-        float32. Default "auto".
+        bfloat16 on processors with units for it where the network's gradient on the image is
+        as good, else float32. Default "auto".
     seed : int
-        Seed of the control's weights. Default 0.
+        Seed of the control's weights and of the transforms' draws. Default 0.
+    gradient : {"std", "standardize", "l2", "rms", "sign", "none"}
+        What a gradient is divided by: its standard deviation, the same after its mean was
+        taken off, its length, its root mean square; its sign alone; or nothing. 1e-8 is added
+        to the divisor. Default "std".
+    optimizer : {"plain", "momentum", "adam"}
+        What turns gradients into steps. Default "plain".
+    momentum : float
+        Of "momentum", 0 to below 1. Default 0.9.
+    schedule : {"constant", "linear", "cosine"}
+        How the step size falls to 0 along the steps. Default "constant".
+    patience : int or None
+        Stop when the objective has not risen for so many steps. Default None, never.
+    bounds : {"clip", "reflect"}
+        What happens to intensities that leave [0, 1]. Default "clip".
+    transforms : sequence of Transform, of their short forms ("jitter=8") or of their specs
+        What the image goes through, anew at every step, before the network sees it. Default
+        none.
+    parametrization : str or dict
+        What is climbed: "pixels", "fourier", "maco", "laplacian" or "lowrank", or its spec with
+        settings such as {"kind": "fourier", "decay": 1.5}. Default "pixels".
+    diversity : float
+        For dreams that are climbed together: weight of the mean cosine between the Gram
+        matrices of their activations, which is subtracted. Default 0, none.
+    tile : int or None
+        Longest side, in pixels, of what the network is given at once. Default None, the whole
+        image.
+    overlap : int or None
+        Pixels that neighbouring tiles share. Default None: the receptive field, at most half a
+        tile.
+    every : int or None
+        Keep the image of every so many steps of the single-scale dream. Default None, none.
 
     Raises
     ------
@@ -55,34 +95,50 @@ class DreamConfig:
     octave_steps: int = 50
     precision: str = "auto"
     seed: int = 0
+    gradient: str = "std"
+    optimizer: str = "plain"
+    momentum: float = 0.9
+    schedule: str = "constant"
+    patience: int | None = None
+    bounds: str = "clip"
+    transforms: tuple[Transform, ...] = ()
+    parametrization: str | dict[str, Any] = "pixels"
+    diversity: float = 0.0
+    tile: int | None = None
+    overlap: int | None = None
+    every: int | None = None
 
     def __post_init__(self) -> None:
+        def settle(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
         for name in ("steps", "octave_steps", "seed"):
-            object.__setattr__(self, name, _integer(name, getattr(self, name), least=0))
-        object.__setattr__(self, "step_size", _positive("step_size", self.step_size, above=0))
-        object.__setattr__(self, "octave_scale", _positive("octave_scale", self.octave_scale, 1))
-        if self.octaves is not None:
-            octaves = self.octaves
-            if isinstance(octaves, (str, bytes)) or not hasattr(octaves, "__iter__"):
+            settle(name, _integer(name, getattr(self, name), least=0))
+        for name, least in (("patience", 1), ("tile", 1), ("overlap", 0), ("every", 1)):
+            if getattr(self, name) is not None:
+                settle(name, _integer(name, getattr(self, name), least))
+        settle("step_size", _number("step_size", self.step_size, above=0))
+        settle("octave_scale", _number("octave_scale", self.octave_scale, above=1))
+        settle("momentum", _number("momentum", self.momentum, least=0, below=1))
+        settle("diversity", _number("diversity", self.diversity, least=0))
+        settle("octaves", _octaves(self.octaves))
+        settle("transforms", _transforms(self.transforms))
+        spec = parametrization_from_spec(self.parametrization).spec
+        usual = parametrization_from_spec(spec["kind"]).spec
+        settle("parametrization", spec["kind"] if spec == usual else spec)
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
                 raise ConfigError(
-                    f"octaves is {octaves!r}, expected exponents such as (-2, -1, 0, 1), or None "
-                    "for no enhanced dream."
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}."
                 )
-            exponents = tuple(_integer("an octave", octave) for octave in octaves)
-            if not exponents or len(set(exponents)) != len(exponents):
-                raise ConfigError(
-                    f"octaves is {exponents}, expected one or more different exponents such as "
-                    "(-2, -1, 0, 1); give None for no enhanced dream."
-                )
-            object.__setattr__(self, "octaves", tuple(sorted(exponents)))
-        if self.precision not in PRECISIONS:
-            raise ConfigError(
-                f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}."
-            )
+        if self.tile is not None and self.diversity:
+            raise ConfigError("diversity compares whole images; leave it or tile out.")
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["transforms"] = [transform.spec for transform in self.transforms]
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> DreamConfig:
@@ -108,11 +164,51 @@ def _integer(name: str, value: Any, least: int | None = None) -> int:
     return int(value)
 
 
-def _positive(name: str, value: Any, above: float) -> float:
+def _number(
+    name: str,
+    value: Any,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+) -> float:
     try:
         number = math.nan if isinstance(value, (bool, str)) else float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not (math.isfinite(number) and number > above):
-        raise ConfigError(f"{name} is {value!r}, expected a number above {above:g}.")
+    if not (math.isfinite(number) and number > above and least <= number < below):
+        limits = [("above", above), ("of at least", least), ("below", below)]
+        wanted = " and ".join(f"{word} {limit:g}" for word, limit in limits if math.isfinite(limit))
+        raise ConfigError(f"{name} is {value!r}, expected a number {wanted}.")
     return number
+
+
+def _octaves(octaves: Any) -> tuple[int, ...] | None:
+    if octaves is None:
+        return None
+    if isinstance(octaves, (str, bytes)) or not hasattr(octaves, "__iter__"):
+        raise ConfigError(
+            f"octaves is {octaves!r}, expected exponents such as (-2, -1, 0, 1), or None "
+            "for no enhanced dream."
+        )
+    exponents = tuple(_integer("an octave", octave) for octave in octaves)
+    if not exponents or len(set(exponents)) != len(exponents):
+        raise ConfigError(
+            f"octaves is {exponents}, expected one or more different exponents such as "
+            "(-2, -1, 0, 1); give None for no enhanced dream."
+        )
+    return tuple(sorted(exponents))
+
+
+def _transforms(given: Any) -> tuple[Transform, ...]:
+    if isinstance(given, (str, Mapping, Transform)) or not hasattr(given, "__iter__"):
+        raise ConfigError(
+            f"transforms is {given!r}, expected several, such as ['jitter=8', 'rotate=5']."
+        )
+    return tuple(
+        each
+        if isinstance(each, Transform)
+        else parse_transform(each)
+        if isinstance(each, str)
+        else transform_from_spec(each)
+        for each in given
+    )

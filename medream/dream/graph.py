@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -227,8 +227,15 @@ def size_rule(network: Network) -> tuple[tuple[int, int], tuple[int, int]]:
     return (total if climbs else (1, 1)), total  # type: ignore[return-value]
 
 
-def run(network: Network, image: tf.Tensor, names: Iterable[str]) -> dict[str, tf.Tensor]:
-    """Run the calls on an image (1, depth, width, channels); return the named activations.
+def run(
+    network: Network,
+    image: tf.Tensor,
+    names: Iterable[str],
+    replaced: Mapping[int, tuple[Callable[..., tf.Tensor], Sequence[tf.Tensor]]] | None = None,
+) -> dict[str, tf.Tensor]:
+    """Run the calls on images (batch, depth, width, channels); return the named activations.
+
+    `replaced` has, by the identity of a layer, what is run in its place and its tensors.
 
     Raises
     ------
@@ -239,14 +246,12 @@ def run(network: Network, image: tf.Tensor, names: Iterable[str]) -> dict[str, t
     for call in network.calls:
         if call.arguments is None:
             continue
-        symbols = {
-            id(t): values[n] for t, n in zip(call.arguments.keras_tensors, call.inputs, strict=True)
-        }
-        args, kwargs = call.arguments.fill_in(symbols)
-        if "training" in inspect.signature(call.operation.call).parameters:
-            kwargs = {**kwargs, "training": False}
         try:
-            outputs = tf.nest.flatten(call.operation(*args, **kwargs))
+            if replaced is not None and id(call.operation) in replaced:
+                operation, tensors = replaced[id(call.operation)]
+                outputs = [operation(values[call.inputs[0]], tensors)]
+            else:
+                outputs = tf.nest.flatten(_called(call, values))
         except Exception as error:
             raise _does_not_fit(network, call, image, f"{error}".strip().split("\n")[0]) from error
         if any(0 in output.shape for output in outputs):
@@ -254,6 +259,16 @@ def run(network: Network, image: tf.Tensor, names: Iterable[str]) -> dict[str, t
         values.update(zip(call.outputs, outputs, strict=True))
     targets = find_layers(network, names)
     return {name: values[call.outputs[0]] for name, call in targets.items()}
+
+
+def _called(call: Call, values: Mapping[int, tf.Tensor]) -> Any:
+    symbols = {
+        id(t): values[n] for t, n in zip(call.arguments.keras_tensors, call.inputs, strict=True)
+    }
+    args, kwargs = call.arguments.fill_in(symbols)
+    if "training" in inspect.signature(call.operation.call).parameters:
+        kwargs = {**kwargs, "training": False}
+    return call.operation(*args, **kwargs)
 
 
 def _does_not_fit(network: Network, call: Call, image: tf.Tensor, reason: str) -> ModelError:
@@ -267,11 +282,12 @@ def _does_not_fit(network: Network, call: Call, image: tf.Tensor, reason: str) -
     )
 
 
-def in_precision(network: Network, precision: str) -> Network:
+def in_precision(network: Network, precision: str, keep: Container[int] = frozenset()) -> Network:
     """Return the network with its arithmetic in "float32" or "bfloat16".
 
-    Layers that already compute in it stay as they are; the others are made again from their
-    settings. Their weights are still those of `network`, handed in by the caller.
+    Layers that already compute in it, and those whose identity is in `keep`, stay as they are;
+    the others are made again from their settings. Their weights are still those of `network`,
+    handed in by the caller.
 
     Raises
     ------
@@ -281,7 +297,9 @@ def in_precision(network: Network, precision: str) -> Network:
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     again: dict[int, Any] = {}
     for layer in network.layers:
-        if layer.compute_dtype == precision or isinstance(layer, keras.layers.InputLayer):
+        if id(layer) in keep or isinstance(layer, keras.layers.InputLayer):
+            continue
+        if layer.compute_dtype == precision:
             continue
         try:
             copy = type(layer).from_config({**layer.get_config(), "dtype": policy})

@@ -19,8 +19,8 @@ from medream.errors import ConfigError
 LARGEST = 2**24  # pixels of an octave; activations take hundreds of bytes for each
 SMALLEST = 16  # pixels; below, a resized scan shows no structure to dream on
 
-# (image (h, w, c), valid (h, w), octave number) -> climbed image
-Climb = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+# (start (n, h, w, c), resized originals, inside (n, h, w), octave number) -> climbed images
+Climb = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def octave_shapes(
@@ -29,6 +29,7 @@ def octave_shapes(
     scale: float,
     multiple: tuple[int, int] = (1, 1),
     least: tuple[int, int] = (1, 1),
+    tiled: bool = False,
 ) -> list[tuple[int, int]]:
     """Return the (depth, width) of each octave.
 
@@ -38,7 +39,8 @@ def octave_shapes(
     Raises
     ------
     ConfigError
-        When an octave would have more than `LARGEST` pixels and more than the image itself.
+        When an octave would have more than `LARGEST` pixels (16 times as many with tiles) and
+        more than the image itself.
 
     Examples
     --------
@@ -52,52 +54,55 @@ def octave_shapes(
         wanted = max(shape[axis] * scale**exponent, floor)
         return max(round(wanted / unit), -(-floor // unit)) * unit
 
+    largest = 16 * LARGEST if tiled else LARGEST
+
     def fits(exponent: int) -> bool:
-        return exponent <= 0 or shape[0] * shape[1] * scale ** (2 * exponent) <= LARGEST
+        return exponent <= 0 or shape[0] * shape[1] * scale ** (2 * exponent) <= largest
 
     if not all(fits(exponent) for exponent in exponents):
         most = max(exponent for exponent in range(64) if fits(exponent))
         raise ConfigError(
-            f"octaves {exponents} would enlarge {shape[0]} x {shape[1]} pixels beyond {LARGEST:,}, "
-            f"more than memory holds. The largest octave for this image is {most}."
+            f"octaves {exponents} would enlarge {shape[0]} x {shape[1]} pixels beyond {largest:,}, "
+            f"more than memory holds. The largest octave for this image is {most}"
+            + ("." if tiled else "; with tile=512 larger ones fit.")
         )
     return [(length(0, exponent), length(1, exponent)) for exponent in exponents]
 
 
 def enhance(
-    original: np.ndarray, valid: np.ndarray, shapes: list[tuple[int, int]], climb: Climb
+    originals: np.ndarray, inside: np.ndarray, shapes: list[tuple[int, int]], climb: Climb
 ) -> np.ndarray:
-    """Climb through the octaves and return the original with the detail found.
+    """Climb through the octaves and return the originals with the detail found.
 
     Parameters
     ----------
-    original : ndarray, float32, shape (depth, width, channels)
+    originals : ndarray, float32, shape (batch, depth, width, channels)
         In [0, 1].
-    valid : ndarray, bool, shape (depth, width)
+    inside : ndarray, bool, shape (batch, depth, width)
+        Pixels that may change.
     shapes : list of (depth, width)
     climb : callable
-        Climbs one octave; pixels outside of valid must come back as they were.
+        Climbs one octave; pixels that are not inside must come back as they were.
 
     Returns
     -------
-    ndarray, float32, shape (depth, width, channels)
-        In [0, 1]; pixels outside of valid, and all pixels where no detail was found, are the
-        original's bit for bit.
+    ndarray, float32, shape (batch, depth, width, channels)
+        In [0, 1]; pixels that are not inside, and all pixels where no detail was found, are the
+        originals' bit for bit.
     """
-    detail = np.zeros_like(original)
+    detail = np.zeros_like(originals)
     for number, shape in enumerate(shapes):
         # Clipped before the difference is taken, so that rounding in the resize is no detail.
-        base = np.clip(resize(original, shape), 0.0, 1.0)
+        base = np.clip(resize(originals, shape), 0.0, 1.0)
         start = np.clip(base + resize(detail, shape), 0.0, 1.0)
-        inside = resize(valid[..., None].astype(np.float32), shape)[..., 0] > 1 - 1e-3
-        climbed = climb(start, inside, number) if inside.any() else start
-        detail = climbed - base
-    dreamt = np.clip(original + resize(detail, original.shape[:2]), 0.0, 1.0)
-    return np.where(valid[..., None], dreamt, original)
+        within = resize(inside[..., None].astype(np.float32), shape)[..., 0] > 1 - 1e-3
+        detail = climb(start, base, within, number) - base
+    dreamt = np.clip(originals + resize(detail, originals.shape[1:3]), 0.0, 1.0)
+    return np.where(inside[..., None], dreamt, originals)
 
 
-def resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize (depth, width, channels) bilinearly, with antialiasing where it shrinks."""
-    if image.shape[:2] == tuple(shape):
-        return image
-    return tf.image.resize(image, shape, method="bilinear", antialias=True).numpy()
+def resize(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Resize (batch, depth, width, channels) bilinearly, with antialiasing where it shrinks."""
+    if images.shape[1:3] == tuple(shape):
+        return images
+    return tf.image.resize(images, shape, method="bilinear", antialias=True).numpy()

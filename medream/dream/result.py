@@ -16,8 +16,10 @@ from medream.files import result_folder, write_json, write_text
 from medream.record import RunRecord
 
 _PICTURES = ("original", "dream", "enhanced", "control")
-_ARRAYS = (*_PICTURES, "history", "valid", "reference")
-_PREDICTION = "prediction_"
+_ARRAYS = (
+    *_PICTURES, "history", "valid", "reference", "control_history", "frames", "frame_steps",
+)  # fmt: skip
+_PREDICTION, _STATE = "prediction_", "state_"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, ConfigError)
 _FORMAT = "medream dream 1"
 
@@ -51,6 +53,16 @@ class DreamResult:
         Expert mask of the scan.
     predictions : dict of str to ndarray, uint8, shape (depth, width)
         Masks predicted on "original", "dream", "enhanced".
+    model : str or None
+        What `load_model` opens to get the network again.
+    control_history : ndarray, float32, shape (steps + 1,), or None
+        Objective of the control, on its own weights.
+    precision : {"float32", "bfloat16"}
+        What the network computed in.
+    frames, frame_steps : ndarray of (n, *image shape) and of (n,), or None
+        The dream at every so many steps, where the config asked for it.
+    state : tuple of ndarray or None
+        What the ascent needs beside the dream to go on: parametrization and optimiser.
 
     Examples
     --------
@@ -76,6 +88,11 @@ class DreamResult:
     reference: np.ndarray | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
     model: str | None = None
+    control_history: np.ndarray | None = None
+    precision: str = "float32"
+    frames: np.ndarray | None = None
+    frame_steps: np.ndarray | None = None
+    state: tuple[np.ndarray, ...] | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DreamResult):
@@ -110,6 +127,7 @@ class DreamResult:
         """
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         arrays |= {_PREDICTION + name: mask for name, mask in self.predictions.items()}
+        arrays |= {f"{_STATE}{k:03d}": array for k, array in enumerate(self.state or ())}
         settings = {
             "objective": self.objective,
             "objective_spec": self.objective_spec,
@@ -117,6 +135,7 @@ class DreamResult:
             "spacing_mm": list(self.spacing_mm) if self.spacing_mm else None,
             "control_seed": self.control_seed,
             "model": self.model,
+            "precision": self.precision,
         }
         if record is None:
             # A dream made from Python starts again from the original that lies beside its record.
@@ -151,6 +170,8 @@ class DreamResult:
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
     return type(a) is type(b) and a == b
@@ -207,6 +228,11 @@ def load_result(folder: str | Path) -> DreamResult:
             control_seed=settings["control_seed"],
             predictions=predictions,
             model=settings["model"],
+            control_history=arrays.get("control_history"),
+            precision=settings.get("precision", "float32"),
+            frames=arrays.get("frames"),
+            frame_steps=arrays.get("frame_steps"),
+            state=tuple(arrays[n] for n in sorted(arrays) if n.startswith(_STATE)) or None,
         )
     except FileNotFoundError as error:
         raise OutputError(
