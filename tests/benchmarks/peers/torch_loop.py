@@ -2,7 +2,8 @@
 
     python torch_loop.py NETWORK IMAGE.npy [--precision bfloat16] [--steps 20 --write DREAM.npy]
 
-NETWORK is a folder of `networks.py`: unet.json and weights.npz. Without --write it serves the benchmark.
+NETWORK is a folder of `networks.py`: unet.json and weights.npz. Without --write it serves the benchmark;
+with it, IMAGE.npy may hold several images, and each is dreamt on by itself.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class UNet:
             weight = torch.from_numpy(array)
             if weight.ndim == 4:  # (height, width, in, out) in Keras
                 weight = weight.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
-            self.weights[name] = weight if "norm" in name else weight.to(number_type)
+            half = number_type == torch.bfloat16 and "norm" in name  # statistics stay float32
+            self.weights[name] = weight if half else weight.to(number_type)
 
     def conv(self, x: Tensor, name: str, dilation: int = 1) -> Tensor:
         kernel, bias = self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"]
@@ -72,9 +74,12 @@ class UNet:
 def dream(network: UNet, image: np.ndarray, steps: int, step_size: float = 0.01) -> np.ndarray:
     """Climb the mean of dec1_conv2 from an image (depth, width)."""
     current = torch.from_numpy(image[None, None])
+    if network.number_type == torch.float64:
+        current = current.double()
     for _ in range(steps):
         current.requires_grad_()
-        score = network(current).float().mean()
+        activations = network(current)
+        score = (activations if current.dtype == torch.float64 else activations.float()).mean()
         (gradient,) = torch.autograd.grad(score, current)
         with torch.no_grad():
             deviation = gradient.std(unbiased=False)
@@ -86,14 +91,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("network", type=Path)
     parser.add_argument("image", type=Path)
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument(
+        "--precision", choices=("float64", "float32", "bfloat16"), default="float32"
+    )
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     network = UNet(options.network, getattr(torch, options.precision))
     image = np.load(options.image)
     if options.write:
-        np.save(options.write, dream(network, image, options.steps))
+        images = image if image.ndim == 3 else image[None]
+        np.save(options.write, [dream(network, one, options.steps) for one in images])
     else:
         serve(lambda steps: dream(network, image, steps))
 
