@@ -86,10 +86,7 @@ class View:
 def open_view(network: Network, names: Sequence[str], precision: str, faster: bool) -> View:
     """Return a network as a dream runs it; with `faster` where a layer has a faster equal."""
     part = needed_part(network, names)
-    lowered = {}
-    if faster:
-        found = {id(each): lower(each, precision) for each in part.layers}
-        lowered = {key: value for key, value in found.items() if value is not None}
+    lowered = lower(part, names, precision) if faster else {}
     sources = [v for each in part.layers if id(each) not in lowered for v in each.weights]
     recast = in_precision(part, precision, keep=lowered)
     return View(network, recast, tuple(names), lowered, tuple(sources))
