@@ -16,10 +16,13 @@ from medream.errors import OutputError, ScanError
 from medream.scan import Scan, Source
 
 MARK = "medream volume"
+_SPLITS = ("train", "validation", "test")
 _TEXTS = ("dataset", "subject_id", "volume_id", "device", "laterality")
 
 
-def describe(scans: Sequence[Scan], bscan_spacing_mm: float | None = None) -> dict[str, Any]:
+def describe(
+    scans: Sequence[Scan], bscan_spacing_mm: float | None = None, split: str | None = None
+) -> dict[str, Any]:
     """Describe the B-scans of one volume.
 
     Parameters
@@ -28,6 +31,8 @@ def describe(scans: Sequence[Scan], bscan_spacing_mm: float | None = None) -> di
         In order; they must agree in spacing, eye, subject, volume and classes.
     bscan_spacing_mm : float, optional
         Distance between neighbouring B-scans.
+    split : {"train", "validation", "test"}, optional
+        The part of a data set that they belong to.
 
     Raises
     ------
@@ -44,6 +49,7 @@ def describe(scans: Sequence[Scan], bscan_spacing_mm: float | None = None) -> di
             "bscan_spacing_mm": bscan_spacing_mm,
             **{name: getattr(scan.source, name) for name in _TEXTS},
             "classes": list(scan.classes),
+            **({} if split is None else {"split": split}),
         }
 
     described = one(scans[0])
@@ -82,6 +88,7 @@ def parse(text: str | bytes, where: str) -> dict[str, Any] | None:
         and len(numbers[0]) in (0, 2)
         and all(type(v) in (int, float) and v > 0 for value in numbers for v in value)
         and all(value is None or isinstance(value, str) for value in (*texts, *classes))
+        and found.get("split") in (None, *_SPLITS)
         and bool(classes)
     )
     if not sound:
@@ -96,6 +103,21 @@ def source_of(described: Mapping[str, Any]) -> Source:
     """Return the origin that a description gives."""
     known = {name: described[name] for name in _TEXTS if described.get(name) is not None}
     return replace(Source(), **known)
+
+
+def header_of(described: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fields of a reader's `Header` that a description fills in."""
+    if described is None:
+        return {}
+    known = source_of(described)
+    return {
+        "device": known.device,
+        "laterality": known.laterality,
+        "subject_id": known.subject_id,
+        "volume_id": known.volume_id,
+        "split": described.get("split"),
+        "classes": tuple(described.get("classes", ())),
+    }
 
 
 def spacing_of(described: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -19,6 +19,7 @@ from test_dicom import RLE, images
 
 from medream.errors import ScanError
 from medream.readers import dicom, read_headers, read_scans
+from medream.readers.pseudonym import pseudonym
 
 # Secrets
 
@@ -66,10 +67,40 @@ def test_unknown_character_set_is_not_quoted(tmp_path, recwarn):
     assert "Muster" not in told + repr([str(w.message) for w in recwarn.list])
 
 
-def test_nameless_files_are_named_by_their_path(tmp_path):
-    (tmp_path / "subject07").mkdir()
-    path = write_dicom(tmp_path / "subject07.dcm", PatientID="", PatientName="")
-    assert read_headers(path)[0].subject_id == "subject07"
+def test_nameless_files_are_named_by_a_pseudonym_of_their_path(tmp_path):
+    path = write_dicom(
+        tmp_path / "Mustermann_Anna_1952.dcm", PatientID="", PatientName="", SeriesInstanceUID=""
+    )
+    for source in (read_headers(path)[0], read_scans(path)[0].source):
+        assert source.subject_id == pseudonym("subject", "Mustermann_Anna_1952")
+        assert source.volume_id.startswith("volume-")
+        assert "Muster" not in source.subject_id + source.volume_id
+
+
+def test_a_segmentation_is_no_scan(tmp_path):
+    path = write_dicom(tmp_path / "seg.dcm", SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")
+    with pytest.raises(ScanError, match=r"seg\.dcm is a DICOM Segmentation"):
+        read_scans(path)
+    write_dicom(tmp_path / "scan.dcm", SOPInstanceUID="1.2.3.4")
+    with pytest.warns(UserWarning, match=r"seg\.dcm is a DICOM Segmentation.*left out"):
+        assert len(read_scans(tmp_path)) == BSCANS
+
+
+def test_other_modalities_are_noted(tmp_path):
+    assert read_headers(write_dicom(tmp_path / "a.dcm"))[0].note is None
+    photograph = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
+    path = write_dicom(tmp_path / "fundus.dcm", SOPClassUID=photograph, Modality="OP")
+    assert "modality OP (Ophthalmic Photography 8 Bit Image" in read_headers(path)[0].note
+
+
+def test_the_same_image_twice_is_read_once(tmp_path):
+    first = write_dicom(tmp_path / "a.dcm")
+    (tmp_path / "b.dcm").write_bytes(first.read_bytes())
+    with pytest.warns(UserWarning, match=r"b\.dcm is a copy of .*a\.dcm"):
+        assert len(read_scans(tmp_path)) == BSCANS
+    write_dicom(tmp_path / "b.dcm", PatientSex="F")  # other bytes, but the same image
+    with pytest.warns(UserWarning, match=r"b\.dcm is the same image as .*a\.dcm"):
+        assert len(read_scans(tmp_path)) == BSCANS
 
 
 # Damage
@@ -256,6 +287,6 @@ def test_real_files(shared_data):
     assert knee.spacing_mm == (0.195313, 0.195313)
     assert 0.1 < knee.image.mean() < 0.3  # the window was applied
     for name in ("SC_rgb", "OBXXXX1A_2frame"):
-        assert read_headers(folder / f"{name}.dcm")
-        with pytest.raises(ScanError, match="in colour"):
-            read_scans(folder / f"{name}.dcm")
+        for read in (read_headers, read_scans):
+            with pytest.raises(ScanError, match="in colour"):
+                read(folder / f"{name}.dcm")

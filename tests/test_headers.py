@@ -290,7 +290,10 @@ def test_show_everything_in_the_real_data(shared_data):
             assert path.name in str(error)  # noqa: PT017
             refused.append(path.name)
     assert refused == [
+        "OBXXXX1A_2frame.dcm",  # in colour, as the next one
+        "SC_rgb.dcm",
         "emri_small_jpeg_2k_lossless_too_short.dcm",
+        "liver.dcm",  # a Segmentation
         "invalid.vol",
         "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ]

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from medream.description import parse, source_of
+from medream.description import header_of, parse
 from medream.errors import ScanError
 from medream.readers.damage import check_claim
 from medream.readers.described import as_written
@@ -81,18 +81,15 @@ def header(path: Path) -> list[Header]:
             described = _description(content, path)
             if "spacing_mm" in content:
                 spacing = _spacing(content["spacing_mm"], path)
-    known = source_of(described or {})
     return [
         Header(
             "NumPy file",
             bscans,
             (depth, width),
-            device=known.device,
-            laterality=known.laterality,
             spacing_mm=spacing,
             bscan_spacing_mm=(described or {}).get("bscan_spacing_mm"),
-            subject_id=known.subject_id,
-            volume_id=known.volume_id,
+            masks="mask" in found,
+            **header_of(described),
         )
     ]
 

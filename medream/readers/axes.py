@@ -67,6 +67,15 @@ class Axes:
         wanted = [self.depth, self.width] + ([] if self.channel is None else [self.channel])
         return stored.transpose([kept.index(axis) for axis in wanted])
 
+    def in_order(self, stored: np.ndarray, path: Path) -> np.ndarray:
+        """Return an array as stored with the axes (bscan, depth, width)."""
+        if self.channel is not None or stored.dtype.names is not None:
+            raise ScanError(f"{path} is in colour; expected one number in each pixel of a mask.")
+        upright = [self.depth, self.width]
+        if self.bscan is None:
+            return stored.transpose(upright)[None]
+        return stored.transpose([self.bscan, *upright])
+
     def draw(self, stored: np.ndarray, full: float, path: Path, out: np.ndarray) -> None:
         """Write a B-scan as stored into float32 (depth, width); `full` becomes 1."""
         upright = self.upright(stored)

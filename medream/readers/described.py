@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medream.description import parse, source_of, spacing_of
+from medream.errors import ScanError
 from medream.readers.axes import Axes
 from medream.scan import Scan, Source
 
@@ -33,6 +34,15 @@ def in_metaimage(head: bytes, path: Path) -> dict[str, Any] | None:
         if name.strip() == _META_KEY:
             return parse(value.strip(), str(path))
     return None
+
+
+def refuse_mask(described: Mapping[str, Any] | None, path: Path) -> None:
+    """Raise when a file holds masks that medream wrote, and no scan."""
+    if described is not None and described.get("holds") == "mask":
+        raise ScanError(
+            f"{path} holds masks that medream wrote, and no scan; expected the scan, beside which a "
+            "mask called X_mask is read along with X. Give the scan."
+        )
 
 
 def axes_of(described: Mapping[str, Any], shape: Sequence[int]) -> Axes:

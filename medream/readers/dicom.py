@@ -41,6 +41,8 @@ _HEAD = 1 << 25  # unpacked bytes of a deflated file within which its pixels beg
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _J2K_MARKS = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
 _RLE = "1.2.840.10008.1.2.5"
+_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66."
+_PHOTOGRAPHY = ("1.2.840.10008.5.1.4.1.1.77.1.5.1", "1.2.840.10008.5.1.4.1.1.77.1.5.2")
 _NOT_AN_EYE = {"CT", "MR", "CR", "DX", "MG", "NM", "PT", "RF", "XA"}  # their side is not an eye's
 _EYES = {"R": "OD", "L": "OS"}
 _END_OF_PIECES = b"\xfe\xff\xdd\xe0"
@@ -63,9 +65,10 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def header(path: Path) -> list[Header]:
-    """Tell what the attributes say; no pixels are read."""
+    """Tell what the attributes say; no pixels are read, but two frames where they may be in colour."""
     with guarded(path, _EXPECTED), _quiet():
         image = _open(path)
+        _check_colour(image)
         steps = _steps([_along_normal(image.ds, frame) for frame in image.order])
         return [
             Header(
@@ -78,6 +81,7 @@ def header(path: Path) -> list[Header]:
                 bscan_spacing_mm=steps or _stated_step(image.ds),
                 subject_id=_subject(image.ds),
                 volume_id=_volume(image.ds, len(image.order)),
+                note=_note(image.ds),
             )
         ]
 
@@ -130,10 +134,12 @@ class Series:
 def series(files: Sequence[Path]) -> list[Series]:
     """Put the single frames of each series together and in order; other files stay alone.
 
-    Files without a picture (reports, DICOMDIR) and second copies of a picture are left out.
+    Files without a picture (reports, DICOMDIR) are left out; so are masks (Segmentations) and second
+    copies of an image, with a warning.
     """
     found: list[Series] = []
-    singles: dict[str, dict[str, tuple[Path, Dataset]]] = {}
+    seen: dict[str, Path] = {}
+    singles: dict[str, list[tuple[Path, Dataset]]] = {}
     for file in files:
         try:
             with guarded(file, _EXPECTED), _quiet():
@@ -145,15 +151,61 @@ def series(files: Sequence[Path]) -> list[Series]:
             continue
         if "Rows" not in ds:
             continue
+        if _is_segmentation(ds):
+            _warn(f"{file} is a DICOM Segmentation, that is masks and no scan; it is left out.")
+            continue
+        own = str(ds.get("SOPInstanceUID") or file).strip()
+        if own in seen and _opens(file) and _opens(seen[own]):  # a damaged copy is told of
+            _warn(
+                f"{file} is the same image as {seen[own]} (by its SOPInstanceUID), and is left out. "
+                "Remove one of them."
+            )
+            continue
+        seen[own] = file
         if alone:
             found.append(Series((file,)))
         else:
-            copies = singles.setdefault(uid, {})
-            copies.setdefault(str(ds.get("SOPInstanceUID", file)), (file, ds))
+            singles.setdefault(uid, []).append((file, ds))
     for members in singles.values():
-        with guarded(next(iter(members.values()))[0], _EXPECTED), _quiet():
-            found.append(_in_order(list(members.values())))
+        with guarded(members[0][0], _EXPECTED), _quiet():
+            found.append(_in_order(members))
     return found
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=7)
+
+
+def _opens(path: Path) -> bool:
+    try:
+        header(path)
+    except ScanError:
+        return False
+    return True
+
+
+def _is_segmentation(ds: Dataset) -> bool:
+    return str(ds.get("SOPClassUID", "")).startswith(_SEGMENTATION) or ds.get("Modality") == "SEG"
+
+
+def _note(ds: Dataset) -> str | None:
+    """Say what an image is that is no optical coherence tomography by its own account."""
+    modality = str(ds.get("Modality") or "").strip()
+    kind = str(ds.get("SOPClassUID") or "")
+    if modality in ("", "OPT", "OCT") and not kind.startswith(_PHOTOGRAPHY):
+        return None
+    name = getattr(ds.get("SOPClassUID"), "name", "").removesuffix(" Storage")
+    return f"of the modality {modality or 'unknown'} ({name or 'unknown kind'}), no OCT by its own account"
+
+
+def _check_colour(image: _Image) -> None:
+    """Refuse what is in colour by its first and last frame, so that it is listed as not readable."""
+    palette = image.ds.get("PhotometricInterpretation") == "PALETTE COLOR"
+    if palette or int(image.ds.get("SamplesPerPixel") or 1) > 1:
+        frames = sorted({image.order[0], image.order[-1]})
+        scale = scaling(image.ds, len(image.order))
+        for frame, stored in zip(frames, image.decode(frames), strict=True):
+            scale(stored, frame, np.empty(image.size, np.float32))
 
 
 def _in_order(members: list[tuple[Path, Dataset]]) -> Series:
@@ -274,6 +326,11 @@ def _open(path: Path) -> _Image:
         raise ScanError(
             f"{path} is a DICOM file without a picture ({kind}); expected images, best of "
             "Ophthalmic Tomography. Choose another file of the export."
+        )
+    if _is_segmentation(ds):
+        raise ScanError(
+            f"{path} is a DICOM Segmentation, that is masks and no scan; expected images, best of "
+            "Ophthalmic Tomography. Give the images that it is of."
         )
     frames = int(ds.get("NumberOfFrames") or 1)
     size = int(ds.Rows), int(ds.Columns)

@@ -29,6 +29,14 @@ class Header:
     subject_id, volume_id : str
         "unknown" is replaced by the file's name when `read_headers` returns.
     path : str or None
+    split : {"train", "validation", "test"} or None
+        The part of a data set that the volume was written from.
+    classes : tuple of str
+        Names of the classes of its masks, where the file tells them.
+    masks : bool
+        Whether it brings masks along.
+    note : str or None
+        What somebody who looks at the scans should know.
     """
 
     format: str
@@ -41,6 +49,10 @@ class Header:
     subject_id: str = "unknown"
     volume_id: str = "unknown"
     path: str | None = None
+    split: str | None = None
+    classes: tuple[str, ...] = ()
+    masks: bool = False
+    note: str | None = None
 
 
 def chosen(only: Sequence[int] | None, bscans: int, path: Path) -> Sequence[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from medream.description import MARK, parse, source_of, spacing_of
+from medream.description import MARK, header_of, parse, source_of, spacing_of
 from medream.errors import ScanError
 from medream.readers.damage import guarded
 from medream.readers.header import Header, chosen
@@ -33,19 +33,16 @@ def header(path: Path) -> list[Header]:
     first = _image(path, found, 0)
     with guarded(first, "a PNG picture"), Image.open(first, formats=("PNG",)) as picture:
         width, depth = picture.size
-    source = source_of(found)
     return [
         Header(
             format=NAME,
             bscans=len(found["bscans"]),
             size=(depth, width),
-            device=source.device,
-            laterality=source.laterality,
             spacing_mm=spacing_of(found),
             bscan_spacing_mm=found.get("bscan_spacing_mm"),
-            subject_id=source.subject_id,
-            volume_id=source.volume_id,
             path=str(path),
+            masks=any(entry.get("mask") for entry in found["bscans"]),
+            **header_of(found),
         )
     ]
 

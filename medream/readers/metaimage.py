@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from medream.description import source_of
+from medream.description import header_of
 from medream.errors import ScanError
 from medream.readers.axes import Axes, find_axes
 from medream.readers.damage import check_claim, guarded
-from medream.readers.described import HEAD, as_written, axes_of, in_metaimage
+from medream.readers.described import HEAD, as_written, axes_of, in_metaimage, refuse_mask
 from medream.readers.header import Header, chosen
 from medream.readers.intensity import empty, type_range, value_range
 from medream.readers.names import read_head
@@ -62,16 +62,13 @@ def header(path: Path, names: Sequence[str] | None = None) -> list[Header]:
     """Tell what the header says; no pixels are read. `names` are those of the axes."""
     with guarded(path, _EXPECTED):
         volume = _open(path, names)
-        known = source_of(volume.described or {})
+        refuse_mask(volume.described, path)
         return [
             Header(
                 volume.claim.format,
                 bscans=volume.axes.bscans,
                 size=volume.axes.size,
-                device=known.device,
-                laterality=known.laterality,
-                subject_id=known.subject_id,
-                volume_id=known.volume_id,
+                **header_of(volume.described),
                 spacing_mm=volume.axes.spacing_mm,
                 bscan_spacing_mm=volume.axes.bscan_spacing_mm,
             )
@@ -88,6 +85,7 @@ def read(
     """
     with guarded(path, _EXPECTED):
         volume = _open(path, names)
+        refuse_mask(volume.described, path)
         axes = volume.axes
         full = volume.full
         image = whole = None
@@ -122,6 +120,27 @@ def stored(path: Path, position: int, names: Sequence[str]) -> np.ndarray:
         (position,) = chosen([position], volume.axes.bscans, path)
         image = volume.load(position)
         return volume.axes.upright(volume.view(image)).copy()
+
+
+def axes(path: Path, names: Sequence[str] | None = None) -> Axes:
+    """Return what the axes of a volume are."""
+    with guarded(path, _EXPECTED):
+        return _open(path, names).axes
+
+
+def numbers(path: Path, like: Axes | None) -> tuple[np.ndarray, dict[str, Any] | None]:
+    """Return a volume's numbers, (bscan, depth, width), and what medream wrote about it.
+
+    A file that does not tell its own axes has those of `like`, if it is of the same shape.
+    """
+    with guarded(path, _EXPECTED):
+        volume = _open(path, None)
+        own = volume.axes
+        if volume.described is None and like is not None and like.shape == own.shape:
+            own = like
+        image = volume.load()
+        found = own.in_order(volume.view(image).reshape(own.shape), path)
+        return found.copy(), volume.described
 
 
 @dataclass(frozen=True)

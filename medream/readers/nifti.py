@@ -9,11 +9,11 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from medream.description import source_of
+from medream.description import header_of
 from medream.errors import ScanError
 from medream.readers.axes import Axes, find_axes
 from medream.readers.damage import check_claim, guarded
-from medream.readers.described import HEAD, as_written, axes_of, in_nifti
+from medream.readers.described import HEAD, as_written, axes_of, in_nifti, refuse_mask
 from medream.readers.header import Header, chosen
 from medream.readers.intensity import empty, type_range, value_range
 from medream.readers.names import read_head
@@ -40,16 +40,13 @@ def header(path: Path, names: Sequence[str] | None = None) -> list[Header]:
     """Tell what the header says; no pixels are read. `names` are those of the axes."""
     with guarded(path, _EXPECTED):
         axes, described = _axes(_header(path), path, names)
-        known = source_of(described or {})
+        refuse_mask(described, path)
         return [
             Header(
                 NAME,
                 bscans=axes.bscans,
                 size=axes.size,
-                device=known.device,
-                laterality=known.laterality,
-                subject_id=known.subject_id,
-                volume_id=known.volume_id,
+                **header_of(described),
                 spacing_mm=axes.spacing_mm,
                 bscan_spacing_mm=axes.bscan_spacing_mm,
             )
@@ -69,6 +66,7 @@ def read(
     with guarded(path, _EXPECTED), _pixels(path) as file:
         about = _header(path)
         axes, described = _axes(about, path, names)
+        refuse_mask(described, path)
         stored: Any = ArrayProxy(file, about)
         kind = about.get_data_dtype()
         scaled = about.get_slope_inter() not in ((None, None), (1.0, 0.0))
@@ -105,6 +103,28 @@ def stored(path: Path, position: int, names: Sequence[str]) -> np.ndarray:
         (position,) = chosen([position], axes.bscans, path)
         proxy: Any = ArrayProxy(file, about)
         return axes.upright(np.asarray(proxy.reshape(axes.shape)[axes.index(position)]))
+
+
+def axes(path: Path, names: Sequence[str] | None = None) -> Axes:
+    """Return what the axes of a volume are."""
+    with guarded(path, _EXPECTED):
+        return _axes(_header(path), path, names)[0]
+
+
+def numbers(path: Path, like: Axes | None) -> tuple[np.ndarray, dict[str, Any] | None]:
+    """Return a volume's numbers, (bscan, depth, width), and what medream wrote about it.
+
+    A file that does not tell its own axes has those of `like`, if it is of the same shape.
+    """
+    from nibabel.arrayproxy import ArrayProxy
+
+    with guarded(path, _EXPECTED), _pixels(path) as file:
+        about = _header(path)
+        own, described = _axes(about, path, None)
+        if described is None and like is not None and like.shape == own.shape:
+            own = like
+        proxy: Any = ArrayProxy(file, about)
+        return own.in_order(np.asarray(proxy).reshape(own.shape), path), described
 
 
 def _magic(head: bytes) -> bytes | None:

@@ -108,7 +108,7 @@ def read_labels(path: str | Path, class_map: ClassMap | None = None) -> np.ndarr
         values = _mask_values(image, path, keep_colour=by_colour)
         if class_map:
             return _by_class_map(values, class_map, lossy, path)
-        return _by_convention(values, lossy, path)
+        return labels_by_convention(values, path, lossy)
 
     return _with_image(path, decode)
 
@@ -139,6 +139,24 @@ def read_values(path: str | Path, page: int = 0, colour: bool = False) -> np.nda
         chosen([page], _page_count(image), path)
         image.seek(page)
         return _mask_values(image, path, keep_colour=colour)
+
+    return _with_image(path, decode)
+
+
+def read_pages(path: Path) -> np.ndarray:
+    """Read the numbers of all pages of a picture, (page, depth, width), as `read_values`."""
+
+    def decode(image: Image.Image) -> np.ndarray:
+        pages = []
+        for k in range(_page_count(image)):
+            image.seek(k)
+            values = _mask_values(image, path, keep_colour=False)
+            if image.format in ("JPEG", "MPO"):
+                values = labels_by_convention(values, path, lossy=True)
+            pages.append(values)
+        if len({page.shape for page in pages}) > 1:
+            raise ScanError(f"{path} has pages of different sizes; expected those of its scan.")
+        return np.stack(pages)
 
     return _with_image(path, decode)
 
@@ -323,7 +341,8 @@ def _list_values(found: np.ndarray, counts: np.ndarray) -> str:
     return f"{len(found)} values: {shown}" + (", ..." if len(found) > 12 else "")
 
 
-def _by_convention(values: np.ndarray, lossy: bool, path: Path) -> np.ndarray:
+def labels_by_convention(values: np.ndarray, path: Path, lossy: bool = False) -> np.ndarray:
+    """Turn the values of a mask that nobody explains, (depth, width), into labels; see `read_labels`."""
     found, _, counts = _distinct(values)
     if not lossy and found[0] >= 0 and found[-1] <= _MAX_LABEL:
         return values.astype(np.uint8)
@@ -353,7 +372,7 @@ def _by_class_map(values: np.ndarray, class_map: ClassMap, lossy: bool, path: Pa
     # JPEG smears values, so there the nearest counts; elsewhere an unknown value is a mistake.
     unknown = distance.min(axis=-1) > 0
     if not colours and len(names) == 1 and unknown.any():
-        binary = _by_convention(values, lossy, path)
+        binary = labels_by_convention(values, path, lossy)
         if binary.max() <= 1:
             return binary
     if lossy or not unknown.any():

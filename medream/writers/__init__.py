@@ -55,6 +55,7 @@ def write_scans(
     *,
     bits: int = 16,
     bscan_spacing_mm: float | None = None,
+    split: str | None = None,
 ) -> Path:
     """Write the B-scans of one volume, whole or not at all.
 
@@ -76,6 +77,8 @@ def write_scans(
         The interval [0, 1] is stored as 0 to 255 or 0 to 65535.
     bscan_spacing_mm : float, optional
         Distance between neighbouring B-scans. NIfTI and MetaImage say 1 where it is unknown.
+    split : {"train", "validation", "test"}, optional
+        The part of a data set that the volume belongs to.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def write_scans(
         raise ConfigError(f"{out}: a file of the format {chosen} ends in {' or '.join(suffixes)}.")
     if bits not in _DEPTHS:
         raise ConfigError(f"bits is {bits}; expected 8 or 16.")
-    FORMATS[chosen].write(list(scans), out, describe(scans, bscan_spacing_mm), bits)
+    FORMATS[chosen].write(list(scans), out, describe(scans, bscan_spacing_mm, split), bits)
     return out
 
 
@@ -129,5 +132,5 @@ def write_masks(
     masks = stack.masks(scans)
     if masks is None:
         raise OutputError(f"{out}: the scans have no masks to write.")
-    nifti.save(masks, out, describe(scans, bscan_spacing_mm))
+    nifti.save(masks, out, {**describe(scans, bscan_spacing_mm), "holds": "mask"})
     return out

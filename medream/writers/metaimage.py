@@ -21,7 +21,8 @@ def write(scans: Sequence[Scan], out: Path, described: dict[str, Any], bits: int
     volume, masks = stack.images(scans, bits, out), stack.masks(scans)
     save(volume, out, described)
     if masks is not None:
-        save(masks, out.with_name(f"{out.stem}_mask{out.suffix}"), described)
+        place = out.with_name(f"{out.stem}_mask{out.suffix}")
+        save(masks, place, {**described, "holds": "mask"})
 
 
 def save(volume: np.ndarray, out: Path, described: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ def write(scans: Sequence[Scan], out: Path, described: dict[str, Any], bits: int
     volume, masks = stack.images(scans, bits, out), stack.masks(scans)
     save(volume, out, described)
     if masks is not None:
-        save(masks, beside(out), described)
+        save(masks, beside(out), {**described, "holds": "mask"})
 
 
 def beside(out: Path) -> Path:
