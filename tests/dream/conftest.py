@@ -31,7 +31,7 @@ def trained() -> keras.Model:
     scans = phantom_scans(16, size=(64, 64))
     images = np.stack([scan.image for scan in scans])[..., None]
     masks = np.stack([scan.mask > 0 for scan in scans])[..., None].astype(np.float32)
-    model.compile("adam", "binary_crossentropy")
+    model.compile("adam", "binary_crossentropy", jit_compile=False)
     model.optimizer.learning_rate = 0.01
     model.fit(images, masks, epochs=6, batch_size=4, verbose=0)
     return model
@@ -42,3 +42,9 @@ def scan() -> np.ndarray:
     """A phantom that the trained network has not seen, cut to 32 x 28."""
     image = phantom_scans(20, size=(64, 64))[18].image
     return np.ascontiguousarray(image[16:48, 18:46])
+
+
+@pytest.fixture(scope="session")
+def other() -> keras.Model:
+    """Another network with layers of the same names, untrained."""
+    return build_unet(UNetConfig(levels=1, base_filters=4), seed=5)

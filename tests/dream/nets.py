@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
+import tensorflow as tf
+
+from medream.dream import (
+    Objective,
+    channel,
+    class_score,
+    cosine,
+    direction,
+    distance,
+    energy,
+    high_frequencies,
+    l1,
+    l2,
+    layer,
+    match,
+    neuron,
+    on_model,
+    total_variation,
+)
 
 L = keras.layers
 QUICK = {"steps": 3, "octave_steps": 2, "octaves": (-1, 0)}
@@ -64,3 +85,28 @@ def small_vgg() -> keras.Model:
         ],
         name="vgg",
     )
+
+
+# Every objective, on layers of the `trained` network; `other` is another network. Most score
+# highest somewhere else than on the scan, so that there is a way to climb.
+OBJECTIVES: dict[str, Callable[[keras.Model], Objective]] = {
+    "layer": lambda other: layer("mid_norm2"),
+    "energy": lambda other: energy("dec2_conv1"),
+    "channel": lambda other: channel("mid_norm2", 3),
+    "neuron": lambda other: neuron("mid_norm2", 3, (4, 3)),
+    "direction": lambda other: direction("mid_norm2", np.linspace(-1, 1, 16)),
+    "cosine": lambda other: cosine("mid_norm2", np.linspace(1, -1, 16)),
+    "class score": lambda other: class_score(1, (8, 5, 20, 21)),
+    "match": lambda other: match("enc2_norm2", noise(20, 24, seed=8)),
+    "on model": lambda other: layer("dec1_conv2") - 0.5 * on_model(other, "dec1_conv2"),
+    "penalties": lambda other: (
+        layer("dec1_conv2")
+        - 0.1 * total_variation()
+        - 0.1 * (l1() + l2())
+        - 0.5 * distance()
+        - 0.5 * high_frequencies()
+    ),
+    "product": lambda other: energy("mid_norm2") * (1 + energy("enc1_norm2")),
+    "own": lambda other: OWN,
+}
+OWN = Objective(("enc2_norm2",), lambda seen: tf.reduce_logsumexp(seen["enc2_norm2"]), "own")
