@@ -17,7 +17,7 @@ from medream.dream.config import DEFAULT_OCTAVES, DreamConfig
 from medream.dream.graph import Network, open_network
 from medream.dream.objectives import as_objective
 from medream.dream.octaves import enhance, octave_shapes
-from medream.dream.precision import settle_precision
+from medream.dream.precision import gains_from_batches, settle_precision
 from medream.dream.result import DreamResult
 from medream.dream.sight import Sight, Weights, open_sight
 from medream.dream.updates import SLOTS
@@ -149,7 +149,7 @@ def dream_many(
     images: Iterable[np.ndarray | Scan] | np.ndarray | Scan,
     objectives: Sequence[_Wanted] | _Wanted,
     seeds: Sequence[int] | None = None,
-    batch: int = 4,
+    batch: int | None = None,
     control: bool = True,
     config: DreamConfig | None = None,
     **settings: Any,
@@ -168,8 +168,9 @@ def dream_many(
         As `dream` takes them; a list holds several objectives here, not several layers of one.
     seeds : sequence of int, optional
         Seeds of control and draws; default that of the settings.
-    batch : int
-        Images climbed at once. Default 4.
+    batch : int, optional
+        Images climbed at once. Default 4 where the processor has units for it (a graphics
+        processor, or bfloat16), else 1: on other processors several at once are no faster.
     control : bool
         Default True.
     config, **settings
@@ -197,6 +198,8 @@ def dream_many(
     ['first[0]', 'first[1]', 'first[2]', 'first[3]']
     """
     config = _settle(config, settings)
+    if batch is None:
+        batch = 4 if gains_from_batches(config.precision) else 1
     if isinstance(batch, bool) or not hasattr(batch, "__index__") or batch < 1:
         raise ConfigError(f"batch is {batch!r}, expected a whole number of at least 1.")
     many_images = [images] if isinstance(images, (np.ndarray, Scan)) else list(images)

@@ -31,6 +31,14 @@ def has_bfloat16_units() -> bool:
     return "amx_bf16" in flags.split()
 
 
+def gains_from_batches(precision: str) -> bool:
+    """Tell whether several images at once take less time here than one after the other."""
+    import tensorflow as tf
+
+    has_units = precision != "float32" and has_bfloat16_units()
+    return has_units or bool(tf.config.list_physical_devices("GPU"))
+
+
 def settle_precision(wanted: str, one_step: OneStep) -> str:
     """Return "float32" or "bfloat16" for what was wanted.
 
