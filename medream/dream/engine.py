@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from typing import Any
 
 import keras
 import numpy as np
 
-from medream.dream import operands as handed
-from medream.dream.algebra import Objective, form_of
-from medream.dream.ascent import Climb, OnStep, Recipe, climb, compiled_step
+from medream.dream.algebra import Objective
+from medream.dream.batch import Item, alike, dream_batch
 from medream.dream.config import DEFAULT_OCTAVES, DreamConfig
-from medream.dream.graph import Network, open_network
 from medream.dream.objectives import as_objective
-from medream.dream.octaves import enhance, octave_shapes
-from medream.dream.precision import gains_from_batches, settle_precision
+from medream.dream.precision import gains_from_batches
 from medream.dream.result import DreamResult
-from medream.dream.sight import Sight, Weights, open_sight
-from medream.dream.updates import SLOTS
-from medream.errors import ConfigError, ModelError, ScanError, nearest
+from medream.errors import ConfigError, ScanError, nearest
 from medream.scan import Scan
 
-_CONTROL_DRAWS = 8
 _Wanted = str | list[str] | Mapping[str, float] | Objective
 
 
@@ -141,7 +134,7 @@ def dream(
             on_step(step, float(values[0]), images[0].reshape(item.given))
         )
 
-    return _dream_batch(model, [item], 1, config, control, tell, resume)[0]
+    return dream_batch(model, [item], 1, config, control, tell, resume)[0]
 
 
 def dream_many(
@@ -216,30 +209,16 @@ def dream_many(
     def take(several: list[Any], number: int) -> Any:
         return several[number if len(several) > 1 else 0]
 
-    items: list[_Item] = []
+    items: list[Item] = []
     for number in range(total):
         image, objective = take(many_images, number), take(wanted, number)
         item = _item(image, objective, take(numbers, number))
-        if items and (len(items) == batch or not _alike(items[0], item)):
-            yield from _dream_batch(model, items, batch, config, control)
+        if items and (len(items) == batch or not alike(items[0], item)):
+            yield from dream_batch(model, items, batch, config, control)
             items = []
         items.append(item)
     if items:
-        yield from _dream_batch(model, items, batch, config, control)
-
-
-@dataclass(frozen=True, eq=False)
-class _Item:
-    """One image of a batch: (depth, width, channels), what may change, what it climbs."""
-
-    image: np.ndarray
-    given: tuple[int, ...]
-    inside: np.ndarray
-    kept: bool
-    objective: Objective
-    seed: int
-    reference: np.ndarray | None
-    spacing_mm: tuple[float, float] | None
+        yield from dream_batch(model, items, batch, config, control)
 
 
 def _item(
@@ -249,7 +228,7 @@ def _item(
     valid: np.ndarray | None = None,
     region: np.ndarray | None = None,
     spacing_mm: tuple[float, float] | None = None,
-) -> _Item:
+) -> Item:
     reference = None
     if isinstance(image, Scan):
         valid = image.valid if valid is None else valid
@@ -263,194 +242,7 @@ def _item(
         raise ScanError("valid and region leave no pixel to dream on.")
     kept = valid is not None or region is not None
     wanted = as_objective(objective)
-    return _Item(original, image.shape, inside, kept, wanted, seed, reference, spacing_mm)
-
-
-def _alike(a: _Item, b: _Item) -> bool:
-    return a.image.shape == b.image.shape and form_of(a.objective) == form_of(b.objective)
-
-
-def _dream_batch(
-    model: keras.Model,
-    items: list[_Item],
-    batch: int,
-    config: DreamConfig,
-    control: bool,
-    on_step: OnStep | None = None,
-    resume: DreamResult | None = None,
-) -> list[DreamResult]:
-    """Dream images of one size, of objectives of one form, as one batch filled up to `batch`."""
-    count = len(items)
-    items = items + [items[-1]] * (batch - count)  # one compiled graph for the last batch too
-    network = open_network(model)
-    _check_channels(network, items[0].image.shape[2])
-    originals = np.stack([item.image for item in items])
-    inside = np.stack([item.inside for item in items])
-    seeds = [item.seed for item in items]
-
-    def look(precision: str) -> Sight:
-        return open_sight(network, items[0].objective, precision)
-
-    regions = handed.regions(network, [(i.objective, i.image, i.reference) for i in items])
-
-    grids: dict[str, tuple[int, ...]] = {}  # the layers' shapes at the originals' size
-
-    def climb_from(
-        starts: np.ndarray, bases: np.ndarray, inside: np.ndarray, weights: Weights, steps: int,
-        label: str, stage: int, on_step: OnStep | None = None, resume: Climb | None = None,
-        sight: Sight | None = None, recipe: Recipe | None = None,
-    ) -> Climb:  # fmt: skip
-        sight, recipe = sight or settled, recipe or settled_recipe
-        step = compiled_step(model, sight, recipe, starts.shape, weights)
-        if not grids:
-            grids.update(step.shapes)
-        for item in items:
-            if item.objective.check is not None:
-                item.objective.check(grids)
-        given = handed.resolve(
-            [item.objective for item in items], regions, bases, step.shapes, grids
-        )
-        draws = [(seed, stage) for seed in seeds]
-        return climb(
-            step, recipe, starts, inside, weights, given, config, steps, label, draws,
-            on_step, resume,
-        )  # fmt: skip
-
-    def one_step(precision: str) -> tuple[np.ndarray, np.ndarray]:
-        sight = look(precision)
-        recipe = Recipe.of(config, precision)
-        weights = sight.weights()
-        before = climb_from(
-            originals, originals, inside, weights, 0, "precision", 0, sight=sight, recipe=recipe
-        )
-        after = climb_from(
-            originals, originals, inside, weights, 1, "precision", 0, sight=sight, recipe=recipe
-        )
-        return after.images - before.images, before.history[0]
-
-    precision = settle_precision(config.precision, one_step)
-    settled, settled_recipe = look(precision), Recipe.of(config, precision)
-    weights = settled.weights()
-
-    frames: list[tuple[int, np.ndarray]] = [] if config.every is None else [(0, originals)]
-
-    def tell(step: int, values: np.ndarray, images: np.ndarray) -> bool:
-        if config.every is not None and step % config.every == 0:
-            frames.append((step, images))
-        return on_step is not None and on_step(step, values, images)
-
-    watched = tell if on_step is not None or config.every is not None else None
-    going = None if resume is None else _resumed(resume, items[0], config, settled_recipe)
-    if resume is not None and resume.frames is not None and resume.frame_steps is not None:
-        frames = [(int(n), f[None]) for n, f in zip(resume.frame_steps, resume.frames, strict=True)]
-    told = _told(items[:count], "dream")
-    dreamt = climb_from(
-        originals, originals, inside, weights, config.steps, told, 0, watched, going
-    )
-    for item, steepest in zip(items[:count], dreamt.steepest, strict=False):
-        if steepest == 0.0:
-            warnings.warn(
-                f"The gradient of {item.objective.label!r} is exactly zero on this image, so the "
-                "dream is the image itself. The layer is dead here (all its ReLUs are off) or "
-                "saturated: choose another layer, or the logits in place of the probabilities.",
-                stacklevel=3,
-            )
-
-    enhanced = None
-    if config.octaves is not None:
-        rule = settled.size
-        shapes = octave_shapes(
-            originals.shape[1:3], config.octaves, config.octave_scale, *rule,
-            tiled=config.tile is not None,
-        )  # fmt: skip
-
-        def climb_octave(
-            starts: np.ndarray, bases: np.ndarray, inside: np.ndarray, number: int
-        ) -> np.ndarray:
-            label = _told(items[:count], f"enhanced, octave {number + 1}/{len(shapes)}")
-            steps = config.octave_steps
-            return climb_from(starts, bases, inside, weights, steps, label, number + 1).images
-
-        enhanced = enhance(originals, inside, shapes, climb_octave)
-
-    controls: dict[int, tuple[Climb, int]] = {}
-    for attempt in range(_CONTROL_DRAWS if control else 0):
-        for seed in sorted({seeds[k] + attempt for k in range(count) if k not in controls}):
-            drawn = settled.weights(control_seed=seed)
-            label = _told(items[:count], "control")
-            climbed = climb_from(originals, originals, inside, drawn, config.steps, label, 0)
-            for k in range(count):
-                # A layer that is dead on these weights is drawn once more.
-                alive = climbed.steepest[k] > 0.0 or attempt == _CONTROL_DRAWS - 1
-                if k not in controls and seeds[k] + attempt == seed and alive:
-                    controls[k] = climbed, seed
-
-    results = []
-    for k, item in enumerate(items[:count]):
-        redone, redone_seed = controls.get(k, (None, None))
-        results.append(
-            DreamResult(
-                original=item.image.reshape(item.given),
-                dream=dreamt.images[k].reshape(item.given),
-                enhanced=None if enhanced is None else enhanced[k].reshape(item.given),
-                control=None if redone is None else redone.images[k].reshape(item.given),
-                history=dreamt.history[:, k].copy(),
-                objective=item.objective.label,
-                objective_spec=item.objective.spec,
-                config=config if item.seed == config.seed else replace(config, seed=item.seed),
-                spacing_mm=item.spacing_mm,
-                valid=item.inside if item.kept else None,
-                control_seed=redone_seed,
-                control_history=None if redone is None else redone.history[:, k].copy(),
-                reference=item.reference,
-                model=getattr(model, "medream_ref", None),
-                precision=precision,
-                frames=np.stack([f[k].reshape(item.given) for _, f in frames]) if frames else None,
-                frame_steps=np.array([n for n, _ in frames]) if frames else None,
-                state=_state_of(dreamt, settled_recipe),
-            )
-        )
-    return results
-
-
-def _told(items: list[_Item], what: str) -> str:
-    return what if len(items) == 1 else f"{what} of {len(items)}"
-
-
-def _state_of(climbed: Climb, recipe: Recipe) -> tuple[np.ndarray, ...] | None:
-    """Return what a dream needs beside its image to go on; None when nothing, or when in a batch."""
-    plain = recipe.parametrization.name == "pixels" and recipe.optimizer == "plain"
-    if plain or len(climbed.images) > 1:
-        return None
-    return (*climbed.state, *(tensor for slot in climbed.slots for tensor in slot))
-
-
-def _resumed(earlier: DreamResult, item: _Item, config: DreamConfig, recipe: Recipe) -> Climb:
-    """Return an earlier dream as the ascent that goes on."""
-    wanted = replace(config, steps=earlier.config.steps)
-    same_image = np.array_equal(earlier.original.reshape(item.image.shape), item.image)
-    if not same_image or earlier.objective_spec != item.objective.spec or earlier.config != wanted:
-        raise ConfigError(
-            "resume is a dream of another image, objective or other settings; only the number of "
-            "steps may differ."
-        )
-    if len(earlier.history) - 1 > config.steps:
-        raise ConfigError(
-            f"resume has {len(earlier.history) - 1} steps already; steps is {config.steps}, the "
-            "number in all, and must be as many or more."
-        )
-    images = earlier.dream.reshape(1, *item.image.shape)
-    begun = recipe.parametrization.begin(images, item.seed)
-    given = (images,) if earlier.state is None else earlier.state
-    kept = SLOTS[recipe.optimizer]
-    if len(given) != len(begun) * (1 + kept):
-        raise ConfigError(
-            "resume does not hold where its ascent stood (it was made in a batch); dream it anew."
-        )
-    rest = given[len(begun) :]
-    slots = [list(rest[k * kept : (k + 1) * kept]) for k in range(len(begun))]
-    steepest = np.zeros(1, np.float32)
-    return Climb(images, earlier.history[:, None], steepest, list(given[: len(begun)]), slots)
+    return Item(original, image.shape, inside, kept, wanted, seed, reference, spacing_mm)
 
 
 def _settle(config: DreamConfig | None, given: dict[str, Any]) -> DreamConfig:
@@ -503,12 +295,3 @@ def _check_inside(name: str, mask: np.ndarray | None, shape: tuple[int, int]) ->
     if not mask.any():
         raise ScanError(f"{name} is False everywhere: there is no pixel left to dream on.")
     return mask.copy()
-
-
-def _check_channels(network: Network, channels: int) -> None:
-    if network.channels not in (None, channels) and channels != 1:
-        raise ModelError(
-            f"The image has {channels} channels, the model {network.name!r} takes "
-            f"{network.channels}. Give a grey image (depth, width), or one of "
-            f"{network.channels} channels."
-        )
