@@ -202,7 +202,7 @@ def test_frame_numbers_follow_the_stack(opt):
 def test_label_volume_as_nifti(opt, tmp_path):
     import nibabel
 
-    scans, distances = scans_at(opt)
+    scans, distances, _ = scans_at(opt)
     pairs = results(scans, ("IRF", "SRF"))
     save_masks(tmp_path, distances, "nifti", pairs)
     (file,) = tmp_path.glob("*_mask.nii.gz")

@@ -171,6 +171,11 @@ def _unreadable(contents: Contents, looked: Sequence[Looked]) -> Iterable[Proble
             yield _problem("error", str(error), tuple(str(file) for file in broken))
 
 
+def _broken(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
+    for error in contents.broken:
+        yield _problem("error", str(error), ())
+
+
 def _missing_masks(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
     without = [item for item in contents.items if item.mask is None]
     if len(without) == len(contents.items):
@@ -267,7 +272,8 @@ def _notes(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
             "note",
             "images differ in size: " + ", ".join(f"{s[0]} x {s[1]}" for s in shapes[:6]),
             (),
-            "Training resizes them; name one device at a time if they come from several.",
+            "Training cuts patches at each one's own pixel size; name one device at a time if they come "
+            "from several.",
         )
     if contents.spacing_mm is None and not all(item.spacing_mm for item in contents.items):
         yield Problem(
@@ -286,5 +292,5 @@ def _notes(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
         )
 
 
-_CHECKS_OF_FILES = (_unreadable, _missing_masks)
+_CHECKS_OF_FILES = (_broken, _unreadable, _missing_masks)
 _CHECKS_OF_USE = (_duplicates, _subjects, _notes)

@@ -29,7 +29,7 @@ class Item:
     `load` and `load_mask` read the image and the labels where these are no picture files of
     their own; `mask` then only names the file. `in_volume` says that the file holds other
     B-scans too, so that its bytes are not hashed for each of them. `spacing_mm` goes before that
-    of the data set.
+    of the data set. `load_valid` finds the valid pixels, given the image.
     """
 
     image: Path
@@ -40,6 +40,10 @@ class Item:
     in_volume: bool = False
     load: Callable[[], np.ndarray] | None = field(default=None, compare=False, repr=False)
     load_mask: Callable[[], np.ndarray] | None = field(default=None, compare=False, repr=False)
+    load_valid: Callable[[np.ndarray], np.ndarray | None] = field(
+        default=valid_mask, compare=False, repr=False
+    )
+    bscan_spacing_mm: float | None = None
 
     def read_image(self) -> np.ndarray:
         """Return the B-scan as float32 in [0, 1]."""
@@ -86,7 +90,8 @@ class Contents:
     `assumed` are the subjects that no name tells apart: B-scans of one person may lie on both
     sides of a split. `orphans` are masks without image, `ambiguous` are images with several
     masks, `ignored` are pictures outside of the layout. `names` are the classes where the data set
-    defines them; `remarks` are what the adapter warns of.
+    defines them; `remarks` are what the adapter warns of; `broken` tell of files of volumes that
+    cannot be read.
     """
 
     name: str
@@ -101,6 +106,7 @@ class Contents:
     ignored: tuple[Path, ...] = ()
     names: tuple[str, ...] | None = None
     remarks: tuple[str, ...] = ()
+    broken: tuple[ScanError, ...] = ()
 
     @cached_property
     def labels(self) -> list[tuple[int, int]]:
@@ -278,6 +284,16 @@ class Dataset(Sequence[Scan]):
     def sources(self) -> list[Source]:
         return [item.source for item in self._items]
 
+    @property
+    def splits(self) -> list[str | None]:
+        """The part that each scan belongs to on disk, None where the folders do not say."""
+        return [item.split for item in self._items]
+
+    @property
+    def bscan_spacings_mm(self) -> list[float | None]:
+        """Distance of each scan's volume from B-scan to B-scan, where it is known."""
+        return [item.bscan_spacing_mm for item in self._items]
+
     def part(self, split: str | None) -> Dataset:
         """Return another part of the same data set; None for all of it.
 
@@ -317,7 +333,7 @@ class Dataset(Sequence[Scan]):
             image,
             mask=mask,
             classes=self.classes,
-            valid=valid_mask(image),
+            valid=item.load_valid(image),
             spacing_mm=item.spacing_mm or self._contents.spacing_mm,
             source=replace(item.source, sha256=None if item.in_volume else sha256_of(item.image)),
         )

@@ -1,4 +1,7 @@
-"""Folders of pictures: images and masks side by side, with or without split and device folders."""
+"""Folders of pictures: images and masks side by side, with or without split and device folders.
+
+Where there are no pictures, or only those that medream wrote, the folder's volumes; see `stored`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from medream.adapters.dataset import Contents, Item
-from medream.adapters.listing import numbered
+from medream.adapters.listing import in_order, numbered
+from medream.adapters.stored import Where, listed_pictures, volumes
 from medream.errors import ConfigError, ScanError, nearest
+from medream.readers import Unit, units_below
 from medream.readers.names import SUBJECT_PATTERN, raster_files, subject_in
 from medream.readers.raster import ClassMap, check_class_map
 from medream.scan import LATERALITIES, Source
@@ -79,19 +84,23 @@ def read_folder(
     """
     sidecar = read_sidecar(path)
     pattern = compiled(subject_pattern or sidecar.subject_pattern)
-    places = _places(path)
+    name = sidecar.name or path.resolve().name or "dataset"
+    units = units_below(path, pictures=False)
+    known, files, names = listed_pictures(units, name)
+    if not sidecar.name and len(names) == 1:
+        name = names.pop()
+    places = [place for place in _places(path) if place.file not in files]
     masks: dict[tuple, list[Path]] = {}
     for place in places:
         if place.is_mask:
             masks.setdefault(place.key, []).append(place.file)
     with_layout = any(p.in_layout and not p.is_mask for p in places)
     images = [p for p in places if not p.is_mask and p.in_layout >= with_layout]
-    if not images:
-        raise ScanError(
-            f"{path} holds no B-scans; expected PNG, JPEG, TIFF or BMP files, in a folder 'Image' "
-            "or 'images' when there are masks in 'GT' or 'masks'."
-        )
-    name = sidecar.name or path.resolve().name or "dataset"
+    given = class_map or sidecar.classes
+    if not images and not known.items:
+        return _volumes(path, units, name, sidecar, given, subject_pattern)
+    if given is None and known.classes:
+        given = _class_map(_only(known.classes, path))
     items, assumed = [], set()
     for place in images:
         source, is_assumed = _source(place, pattern, name, sidecar)
@@ -104,14 +113,83 @@ def read_folder(
         name=name,
         adapter="folder",
         path=path,
-        items=numbered(items),
-        class_map=class_map or sidecar.classes,
+        items=numbered([*items, *(_with_sidecar(item, sidecar, name) for item in known.items)]),
+        class_map=given,
         spacing_mm=sidecar.spacing_mm,
         assumed=frozenset(assumed),
         orphans=tuple(file for key, files in masks.items() if key not in keys for file in files),
         ambiguous=tuple(tuple(f) for key, f in masks.items() if key in keys and len(f) > 1),
         ignored=tuple(p.file for p in places if not p.is_mask and p.in_layout < with_layout),
+        broken=tuple(known.broken),
     )
+
+
+def _volumes(
+    path: Path,
+    units: list[Unit],
+    name: str,
+    sidecar: Sidecar,
+    class_map: ClassMap | None,
+    subject_pattern: str | None,
+) -> Contents:
+    """List volumes of other formats, where there are no pictures."""
+    own_pattern = subject_pattern or sidecar.subject_pattern
+    firsts = [unit.files[0] for unit in units]
+    where = {file: _where(_place(file, path)) for file in firsts}
+    found = volumes(
+        units, where, path, name, compiled(own_pattern), own_pattern is None, class_map
+    )  # fmt: skip
+    if not found.items and not found.broken:
+        raise ScanError(
+            f"{path} holds no B-scans; expected PNG, JPEG, TIFF or BMP files, in a folder 'Image' "
+            "or 'images' when there are masks in 'GT' or 'masks', or volumes of another format."
+        )
+    names = None
+    if class_map is not None:
+        names = check_class_map(class_map, str(path))
+    elif found.classes:
+        names = _only(found.classes, path)
+    return Contents(
+        name=name,
+        adapter="folder",
+        path=path,
+        items=in_order([_with_sidecar(item, sidecar, name) for item in found.items]),
+        spacing_mm=sidecar.spacing_mm,
+        names=names,
+        orphans=tuple(found.orphans),
+        broken=tuple(found.broken),
+    )
+
+
+def _where(place: _Place) -> Where:
+    split, folders, stem = place.key
+    return Where(place.split, place.is_mask, (split, folders, stem.removesuffix(".nii")), folders)
+
+
+def _with_sidecar(item: Item, sidecar: Sidecar, name: str) -> Item:
+    """Let what the `dataset.toml` says go before what a volume says."""
+    source = replace(
+        item.source,
+        dataset=name,
+        device=sidecar.device or item.source.device,
+        laterality=sidecar.laterality or item.source.laterality,
+    )
+    return replace(item, source=source, spacing_mm=sidecar.spacing_mm or item.spacing_mm)
+
+
+def _only(classes: set[tuple[str, ...]], path: Path) -> tuple[str, ...]:
+    if len(classes) > 1:
+        texts = " and ".join(sorted(", ".join(names) for names in classes))
+        raise ScanError(
+            f"{path}: its volumes name their classes differently ({texts}); expected one data set. Give "
+            "class_map, or a [classes] table in dataset.toml, or open them one at a time."
+        )
+    return next(iter(classes))
+
+
+def _class_map(classes: tuple[str, ...]) -> ClassMap:
+    """Return the values that medream draws classes in."""
+    return {classes[0]: 255} if len(classes) == 1 else {n: k + 1 for k, n in enumerate(classes)}
 
 
 def read_sidecar(path: Path) -> Sidecar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ ADAPTERS: dict[str, Adapter] = {
     "kermany": Adapter(unlabelled.recognise_kermany, unlabelled.read_kermany, ()),
     "octid": Adapter(unlabelled.recognise_octid, unlabelled.read_octid, ()),
     "optima": Adapter(optima.recognise, optima.read, ("reference",)),
-    # The last one takes any folder of pictures.
+    # The last one takes any folder of pictures or volumes.
     "folder": Adapter(
         lambda listing: True,
         lambda listing, **options: folder.read_folder(listing.root, **options),
@@ -91,7 +91,9 @@ def open_dataset(
     path : path of a folder
         A public data set as it is distributed, or `{train,test}/{Image,GT}`, `images` + `masks`,
         the same below folders of devices or subjects, or pictures alone. Image and mask are
-        matched by name. A `dataset.toml` in a folder of one's own may give `name`,
+        matched by name. Volumes of any format that is read may lie there instead, with masks called
+        `X_mask` beside X; what they say of their subjects, eyes, parts and classes is kept.
+        A `dataset.toml` in a folder of one's own may give `name`,
         `spacing_mm = [axial, lateral]`, `[classes]`, `subject_pattern`, `device` and `laterality`.
     adapter : str, optional
         Name of the adapter; found out when None.
@@ -144,6 +146,8 @@ def open_dataset(
             + (f" (and {len(contents.ambiguous) - 1} more such)" if contents.ambiguous[1:] else "")
             + ". Keep one mask for each image."
         )
+    if contents.broken:
+        raise all_of(contents.broken, contents.path)
     dataset = Dataset(contents, split)
     warn_of(contents)
     return dataset
@@ -174,12 +178,22 @@ def list_contents(path: str | Path, adapter: str | None = None, **options: Any) 
                 f"takes: {', '.join(ADAPTERS[name].options) or 'none'}."
             )
     contents = ADAPTERS[name].read(listing, **given)
-    if not contents.items:
+    if not contents.items and not contents.broken:
         raise ScanError(
             f"{path} holds no B-scans in the layout that the adapter {name!r} reads. Give the "
             "data set's own folder, unpacked, or leave the adapter out."
         )
     return contents
+
+
+def all_of(errors: Sequence[ScanError], path: Path) -> ScanError:
+    """Return one error that tells all of several files."""
+    if len(errors) == 1:
+        return errors[0]
+    return ScanError(
+        f"{len(errors)} files in {path} cannot be read: "
+        + " ".join(f"({k}) {error}" for k, error in enumerate(errors, start=1))
+    )
 
 
 def recognised(listing: Listing) -> str:

@@ -10,6 +10,7 @@ import typer
 from medream.cli import app
 from medream.cli.options import Json, Out, Quiet, Seed, absolute, begin, done, load_tensorflow
 from medream.cli.tables import print_table
+from medream.cli.volumes import SkipBad
 
 ModelRef = Annotated[
     str, typer.Argument(help="A model folder, a .keras or .h5 file, or keras:NAME.")
@@ -247,13 +248,14 @@ def save_pictures(folder: Path, name: str, scan: Any, found: Any) -> None:
 
 @app.command()
 def segment(
-    path: Annotated[Path, typer.Argument(help="A scan, or a folder of scans.")],
+    path: Annotated[Path, typer.Argument(help="A scan, a folder of scans, or a data set.")],
     out: Out,
     model: Annotated[str, typer.Option("--model", help="A model folder.")],
     format: Annotated[
         Literal["png", "npz", "nifti", "dicom-seg"],
         typer.Option(help="Of the masks, beside pictures."),
     ] = "png",
+    skip_bad: SkipBad = False,
     quiet: Quiet = False,
 ) -> None:
     """Segment scans of any size: masks, overlays and a table of lesion areas.
@@ -266,7 +268,9 @@ def segment(
     """
     begin(quiet)
     load_tensorflow()
-    settings = {"path": absolute(path), "model": absolute(model), "format": format}
+    settings = {
+        "path": absolute(path), "model": absolute(model), "format": format, "skip_bad": skip_bad,
+    }  # fmt: skip
     done(run_segment(settings, out))
 
 
@@ -283,7 +287,7 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
     from medream.store import load_model
 
     model = load_model(settings["model"])
-    scans, distances = scans_at(settings["path"])
+    scans, distances, left_out = scans_at(settings["path"], bool(settings.get("skip_bad")))
     names = picture_names([scan.source for scan in scans])
     record = RunRecord("segment", settings, inputs=input_hashes(scans))
     of_volumes = settings["format"] in ("nifti", "dicom-seg")
@@ -311,7 +315,7 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
         if of_volumes:
             save_masks(folder, distances, settings["format"], results)
         pd.DataFrame(rows).to_csv(folder / "areas.csv", index=False)
-        record.write(folder)
+        record.write(folder, left_out=left_out)
     return Path(out)
 
 

@@ -5,38 +5,114 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 Distances = dict[tuple[str, str], float | None]
 
 
-def scans_at(path: str | Path) -> tuple[list[Any], Distances]:
-    """Return the scans of a file, a folder or a data set, and the distance of each volume's B-scans.
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad",
+        help="Leave out files that cannot be read, with a warning; else nothing is done when there is one.",
+    ),
+]
+
+
+def is_dataset(path: Path) -> bool:
+    """Tell a data set, of folders or with a description, from scans lying in one folder."""
+    from medream.errors import ScanError
+    from medream.readers import list_headers
+
+    if not path.is_dir():
+        return False
+    if (path / "dataset.toml").exists() and not (path / "scans.json").exists():
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # given again where the scans are read
+            list_headers(path)
+    except ScanError:
+        return True
+    return False
+
+
+def dataset_at(path: Path, skip_bad: bool) -> tuple[Any, list[Any]]:
+    """Return a folder's data set without warnings of splits, and the errors of files to be left out."""
+    from medream.adapters.dataset import Dataset
+    from medream.adapters.opening import list_contents, open_dataset
+    from medream.errors import ScanError
+    from medream.readers import list_headers
+    from medream.split import LeakWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeakWarning)  # nothing is split here
+        try:
+            contents = list_contents(path)
+            if skip_bad and contents.items and contents.broken:
+                return Dataset(replace(contents, broken=())), list(contents.broken)
+            return open_dataset(path), []
+        except ScanError as error:
+            if not (path / "dataset.toml").exists():
+                try:
+                    list_headers(path)
+                except ScanError as own:  # says more of what lies there
+                    if "holds no B-scans" in str(error):
+                        raise own from None
+            raise
+
+
+def spread(dataset: Any, positions: Iterable[int], on_error: Callable[[Any], object]) -> Iterator[Any]:
+    """Yield the scans of a data set at some positions; errors of the others go to `on_error`."""
+    from medream.errors import ScanError
+
+    for position in positions:
+        try:
+            yield dataset[position]
+        except ScanError as error:
+            on_error(error)
+
+
+def gathered(errors: Sequence[Any], path: Path, skip_bad: bool) -> list[str]:
+    """Raise one error of all files that cannot be read, or warn of them and return what was said."""
+    from medream.adapters.opening import all_of
+    from medream.errors import ScanError
+
+    if errors and not skip_bad:
+        error = all_of(list(errors), path)
+        raise ScanError(f"{error} Leave them out with --skip-bad." if path.is_dir() else str(error))
+    told = list(dict.fromkeys(str(error) for error in errors))
+    for message in told:
+        warnings.warn(f"Left out: {message}", stacklevel=3)
+    return told
+
+
+def scans_at(path: str | Path, skip_bad: bool = False) -> tuple[list[Any], Distances, list[str]]:
+    """Return the scans of a file, a folder or a data set, the distance of each volume's B-scans, and
+    what was said of files that are left out.
 
     Pictures are numbered within their subject and volume, also where one folder holds several.
     """
-    from medream.adapters import open_dataset
-    from medream.errors import ScanError
-    from medream.readers import read_headers, read_scans
-    from medream.split import LeakWarning
+    from medream.readers import list_headers, read_volumes
 
-    try:
-        headers = read_headers(path)
-        scans = read_scans(path)
-    except ScanError as error:
-        if not Path(path).is_dir():
-            raise
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", LeakWarning)  # nothing is split here
-                return list(open_dataset(path)), {}
-        except ScanError:
-            raise error from None
+    path = Path(path)
+    errors: list[Any] = []
+    if is_dataset(path):
+        dataset, errors = dataset_at(path, skip_bad)
+        scans = list(spread(dataset, range(len(dataset)), errors.append))
+        left_out = gathered(errors, path, skip_bad and bool(scans))
+        known = zip(dataset.sources, dataset.bscan_spacings_mm, strict=True)
+        return scans, {(s.subject_id, s.volume_id): mm for s, mm in known}, left_out
+    headers, _ = list_headers(path)
+    scans = [scan for volume in read_volumes(path, on_error=errors.append) for scan in volume]
+    left_out = gathered(errors, path, skip_bad and bool(scans))
     distances = {(h.subject_id, h.volume_id): h.bscan_spacing_mm for h in headers}
-    return _numbered(scans), distances
+    return _numbered(scans), distances, left_out
 
 
 def _numbered(scans: Iterable[Any]) -> list[Any]:

@@ -331,6 +331,10 @@ class Unit:
 
     @cached_property
     def _labels(self) -> dict[Path, Labels]:
+        return self.read_labels()
+
+    def read_labels(self) -> dict[Path, Labels]:
+        """Read the masks of all files that have one."""
         return {file: self._labels_of(file) for file in self.masks}
 
     def _labels_of(self, file: Path) -> Labels:
@@ -377,7 +381,7 @@ class Unit:
                 yield file, header
 
     def _names(self, file: Path, subject: str, volume: str) -> tuple[str, str]:
-        named = _named(self.path)
+        named = _named(self.path.parent if self.format.name == listed.NAME else self.path)
         name = named.name if named.is_dir() else _stem(named)
         own = subject_in(Path(name) / file.name) or name
         if self.format is DICOM:  # exports are often called as their patients
@@ -478,20 +482,21 @@ def _units_at(path: Path) -> list[Unit]:
     return units
 
 
-def units_below(path: Path) -> list[Unit]:
+def units_below(path: Path, pictures: bool = True) -> list[Unit]:
     """Return everything there is to read in a folder and the folders in it.
 
-    Pictures are a unit for each folder, DICOM files for each series, wherever they lie.
+    Pictures are a unit for each folder, or left out; DICOM files one for each series, wherever they lie.
     """
     folders: dict[Path, list[Path]] = {}
     for file in files_in(path, recursive=True):
-        folders.setdefault(file.parent, []).append(file)
+        if pictures or file.suffix.lower() not in RASTER_SUFFIXES:
+            folders.setdefault(file.parent, []).append(file)
     units: list[Unit] = []
     dicoms: list[Path] = []
     listing: list[Path] = []
     for folder in sorted(folders, key=lambda folder: len(folder.parts)):
         own, own_dicoms = _units_among(folders[folder], folder)
-        if any(above in (folder, *folder.parents) for above in listing):
+        if not pictures or any(above in (folder, *folder.parents) for above in listing):
             own = [unit for unit in own if unit.format is not PICTURES]
         if any(unit.format.lists_pictures for unit in own):
             listing.append(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,18 @@ def in_metaimage(head: bytes, path: Path) -> dict[str, Any] | None:
         if name.strip() == _META_KEY:
             return parse(value.strip(), str(path))
     return None
+
+
+def describes(path: Path) -> bool:
+    """Tell whether medream wrote a file of a volume, from the description in it."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else open(path, "rb") as content:
+        head = content.read(HEAD)
+    if head.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(path) as archive:
+            return "description.npy" in archive.namelist()
+    return in_nifti(head, path) is not None or in_metaimage(head, path) is not None
 
 
 def refuse_mask(described: Mapping[str, Any] | None, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,6 +46,30 @@ def header(path: Path) -> list[Header]:
             **header_of(found),
         )
     ]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The files of one B-scan."""
+
+    image: Path
+    mask: Path | None
+    valid: Path | None
+
+
+def pictures(path: Path) -> list[Listed]:
+    """Return the files that the list names, in its order."""
+    found = _load(path)
+    return [
+        Listed(_image(path, found, k), _file(path, entry, "mask"), _file(path, entry, "valid"))
+        for k, entry in enumerate(found["bscans"])
+    ]
+
+
+def dataset(path: Path) -> str | None:
+    """Return the name of the data set that the volume was written from."""
+    name = _load(path).get("dataset")
+    return None if name == "unknown" else name
 
 
 def read(path: Path, only: Sequence[int] | None = None) -> list[Scan]:
