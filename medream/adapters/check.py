@@ -292,5 +292,34 @@ def _notes(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
         )
 
 
+_SPACINGS = (0.0001, 0.5)  # beyond these no pixel of an OCT scan is, in millimetres
+
+
+def absurd(spacing_mm: tuple[float, float]) -> bool:
+    """Tell whether a spacing is none of OCT, as when micrometres are taken for millimetres.
+
+    >>> absurd((3.9, 11.5)), absurd((0.0039, 0.0115))
+    (True, False)
+    """
+    low, high = _SPACINGS
+    return not all(low <= length <= high for length in spacing_mm)
+
+
+def _spacing(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
+    found: dict[tuple[float, float], list[Item]] = {}
+    for item in contents.items:
+        spacing = item.spacing_mm or contents.spacing_mm
+        if spacing is not None and absurd(spacing):
+            found.setdefault(spacing, []).append(item)
+    for (axial, lateral), items in found.items():
+        yield Problem(
+            "warning",
+            f"a spacing of {axial:g} x {lateral:g} mm is none of OCT",
+            _files(items),
+            "It may be in micrometres: write spacing_mm = [axial, lateral] in millimetres into "
+            "dataset.toml, or mend the files' headers.",
+        )
+
+
 _CHECKS_OF_FILES = (_broken, _unreadable, _missing_masks)
-_CHECKS_OF_USE = (_duplicates, _subjects, _notes)
+_CHECKS_OF_USE = (_duplicates, _subjects, _spacing, _notes)

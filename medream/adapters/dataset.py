@@ -290,6 +290,11 @@ class Dataset(Sequence[Scan]):
         return [item.split for item in self._items]
 
     @property
+    def spacings_mm(self) -> list[tuple[float, float] | None]:
+        """(axial, lateral) of each scan's pixels, without reading it."""
+        return [item.spacing_mm or self._contents.spacing_mm for item in self._items]
+
+    @property
     def bscan_spacings_mm(self) -> list[float | None]:
         """Distance of each scan's volume from B-scan to B-scan, where it is known."""
         return [item.bscan_spacing_mm for item in self._items]

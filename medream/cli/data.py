@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,8 @@ def show(
 ) -> None:
     """Print what is found at PATH: format, device, eye, spacing, B-scans, size; of a data set its masks.
 
+    Of a folder all that can be read in it and in the folders below is listed, and what cannot be read.
+
     Example: medream data show scan.png
     """
     if out is not None:
@@ -65,32 +68,16 @@ def run_show(settings: dict[str, Any], out: Path) -> Path:
     return out
 
 
-def _is_dataset(path: Path) -> bool:
-    """Tell a data set, of folders or with a description, from scans lying in one folder."""
-    from medream.errors import ScanError
-    from medream.readers import list_headers
-
-    if not path.is_dir():
-        return False
-    if (path / "dataset.toml").exists():
-        return True
-    try:
-        list_headers(path)
-    except ScanError:
-        return True
-    return False
-
-
 def _some(path: Path, axes: list[str] | None) -> list[Any]:
     """Read the scans of a contact sheet, evenly spread over all there are."""
     import warnings
 
-    from medream.adapters import open_dataset
+    from medream.cli.volumes import dataset_at, is_dataset
     from medream.errors import ScanError
     from medream.readers import list_headers, read_scans
 
-    if _is_dataset(path):
-        dataset = open_dataset(path)
+    if is_dataset(path):
+        dataset, _ = dataset_at(path, skip_bad=True)
         return [dataset[k] for k in _spread(len(dataset), _SHOWN)]
     headers, broken = list_headers(path, axes=axes)
     scans, errors = [], []
@@ -117,29 +104,54 @@ def _spread(count: int, most: int) -> list[int]:
 def _print_table(path: Path, axes: list[str] | None) -> None:
     import warnings
 
-    from medream.adapters import open_dataset
+    from medream.cli.volumes import dataset_at, is_dataset
     from medream.errors import ScanError
-    from medream.readers import list_headers, read_headers
+    from medream.readers import list_below, list_headers
 
-    if _is_dataset(path):
-        dataset = open_dataset(path)
-        try:
-            columns, rows = _VOLUME_COLUMNS, _volumes(dataset)
-        except ScanError as problem:  # a mask, perhaps: the scans can still be shown
-            warnings.warn(str(problem), stacklevel=2)
-            columns = _HEADER_COLUMNS
-            rows = [_row(h) for source in dataset.sources for h in read_headers(str(source.path))]
-    else:
-        headers, errors = list_headers(path, axes=axes)
+    columns, rows = _HEADER_COLUMNS, None
+    if is_dataset(path):
+        dataset, errors = dataset_at(path, skip_bad=True)
+        headers, _ = list_below(path, axes=axes)
+        kinds = {header.format for header in headers}
+        if dataset.adapter == "folder" and "picture" in kinds and len(kinds - {"picture folder"}) > 1:
+            errors = []  # pictures and volumes: all of them are shown, as they are
+        else:
+            try:
+                columns, rows = _VOLUME_COLUMNS, _volumes(dataset)
+                _warn_of_spacings(dataset.sources, dataset.spacings_mm)
+            except ScanError as problem:  # a mask, perhaps: the scans can still be shown
+                errors = [*errors, problem]
+    if rows is None:
+        headers, own = (list_below if path.is_dir() else list_headers)(path, axes=axes)
         if not headers:
-            raise errors[0]
-        for error in errors:
-            warnings.warn(str(error), stacklevel=2)
-        columns, rows = _HEADER_COLUMNS, [_row(header) for header in headers]
+            raise own[0]
+        errors = own + (errors if columns is _HEADER_COLUMNS and is_dataset(path) else [])
+        rows = [_row(header) for header in headers]
+        for header in headers:
+            if header.note:
+                warnings.warn(f"{header.path} is {header.note}.", stacklevel=2)
+        _warn_of_spacings(headers, [header.spacing_mm for header in headers])
+    for message in dict.fromkeys(map(str, errors)):
+        warnings.warn(message, stacklevel=2)
     print_table(columns, rows, str(path))
 
 
-_HEADER_COLUMNS = ["format", "device", "eye", "B-scans", "size", "spacing (mm)", "subject", "volume"]
+def _warn_of_spacings(origins: Sequence[Any], spacings: Sequence[Any]) -> None:
+    import warnings
+
+    from medream.adapters.check import absurd
+
+    found = {spacing: origin for origin, spacing in zip(origins, spacings, strict=True)}
+    for spacing, origin in found.items():
+        if spacing is not None and absurd(spacing):
+            warnings.warn(
+                f"{origin.path}: a spacing of {spacing[0]:g} x {spacing[1]:g} mm is none of OCT (about 0.002 "
+                "to 0.03). It may be in micrometres, or of another kind of image.",
+                stacklevel=3,
+            )
+
+
+_HEADER_COLUMNS = ["format", "device", "eye", "B-scans", "size", "spacing (mm)", "subject", "volume", "masks"]
 _VOLUME_COLUMNS = ["subject", "volume", "B-scans", "size", "spacing (mm)", "eye", "device", "classes", "masks"]
 
 
@@ -152,6 +164,7 @@ def _row(header: Any) -> list[str]:
     return [
         header.format, header.device or "unknown", header.laterality or "unknown", str(header.bscans),
         "{} x {}".format(*header.size), spacing, header.subject_id, header.volume_id,
+        "yes" if header.masks else "no",
     ]  # fmt: skip
 
 
@@ -185,14 +198,19 @@ def check(
 ) -> None:
     """List every problem of a data set at once; exit code 1 when one of them is an error.
 
+    Every B-scan and mask is read, of pictures as of volumes: what cannot be read, masks that are missing or do
+    not fit, the same picture twice, people on both sides of a split, spacing that is none of OCT.
+
     Example: medream data check my_scans, or medream data check retouch --root downloads/RETOUCH
     """
     import json
+    import warnings
     from dataclasses import asdict
 
     from medream.adapters import check_dataset, open_dataset
     from medream.adapters.cards import cards
     from medream.cli.datasets import check_card
+    from medream.split import LeakWarning
 
     by_name = root is not None or (path in cards() and not Path(path).exists())
     problems, summary = check_card(path, root) if by_name else (check_dataset(path), "")
@@ -203,7 +221,9 @@ def check(
         for problem in problems:
             typer.echo(str(problem))
         if not errors and not by_name:
-            dataset = open_dataset(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", LeakWarning)  # is among the problems
+                dataset = open_dataset(path)
             summary = (
                 f"{path}: adapter {dataset.adapter}, {len(dataset)} B-scans of "
                 f"{len({s.subject_id for s in dataset.sources})} subjects."

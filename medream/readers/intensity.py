@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from medream.errors import ScanError
 
 _COLOUR_SPREAD = 10.5 / 255  # as for pictures; lossy compression gives channels small differences
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_TWELVE_BITS = 4095
 _SLACK = 1e-6  # that rounding in a scaled file may go beyond [0, 1]
 
 
@@ -85,6 +87,12 @@ def value_range(values: np.ndarray, path: Path) -> float:
     if known:
         return 255.0
     if values.dtype.kind == "i" and values.dtype.itemsize == 2 and low >= 0:
+        if high <= _TWELVE_BITS:
+            warnings.warn(
+                f"{path} holds int16 up to {high:g} only, and 32767 is white, so that it is nearly black. If "
+                "it has 12 bits, multiply it by 16 and save it as uint16.",
+                stacklevel=2,
+            )
         return float(np.iinfo(np.int16).max)
     raise ScanError(
         f"{path} holds {values.dtype} from {low:g} to {high:g}, whose range nobody can tell; "

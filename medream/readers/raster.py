@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,8 @@ ClassMap = Mapping[str, int | Sequence[int]]
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "MPO")
 _COLOUR_SPREAD = 10  # JPEG gives the channels of a grey picture differences of a few values
 _MAX_LABEL = 31
+_FEW = 3  # values of a mask in which each of them means something
+_ORIENTATION = 274  # tag of EXIF
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 
 T = TypeVar("T")
@@ -163,6 +166,11 @@ def read_pages(path: Path) -> np.ndarray:
 
 def check_class_map(class_map: ClassMap, where: str) -> tuple[str, ...]:
     """Return the class names of a class map in label order, or raise ScanError."""
+    if not isinstance(class_map, Mapping):
+        raise ScanError(
+            f"{where} is {class_map!r}; expected names and the values of their pixels, such as "
+            "{'fluid': 255}."
+        )
     for name, value in class_map.items():
         parts: list = list(value) if isinstance(value, list | tuple) else [value]
         whole = all(isinstance(part, int) and not isinstance(part, bool) for part in parts)
@@ -229,6 +237,13 @@ def _require_one_page(image: Image.Image, path: Path) -> None:
 
 
 def _gray(image: Image.Image, path: Path) -> np.ndarray:
+    if image.format in ("JPEG", "MPO") and image.getexif().get(_ORIENTATION, 1) != 1:
+        warnings.warn(
+            f"{path} says that it is to be shown rotated or mirrored (EXIF orientation "
+            f"{image.getexif()[_ORIENTATION]}); its pixels are read as they are stored. If it lies on its "
+            "side, turn it and save it without the mark.",
+            stacklevel=2,
+        )
     array, full = _raw(image, path)
     if full == 1.0:
         low, high = float(array.min()), float(array.max())
@@ -350,7 +365,9 @@ def labels_by_convention(values: np.ndarray, path: Path, lossy: bool = False) ->
         return (values > 0).astype(np.uint8)
     if found[0] >= 0 and found[-1] <= 255:
         near_an_end = np.mean((values <= 64) | (values >= 191))
-        if near_an_end >= 0.97:
+        # Smoothed borders have many values; a few pixels of one other value are another class.
+        smoothed = lossy or len(found) > _FEW
+        if near_an_end >= 0.97 and smoothed:
             return (values >= 128).astype(np.uint8)
     raise ScanError(
         f"{path}: cannot tell the classes of this mask from its values "
