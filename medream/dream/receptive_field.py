@@ -36,6 +36,11 @@ _ALONG_CHANNELS = (
     layers.BatchNormalization, layers.Concatenate, layers.LayerNormalization, layers.Softmax,
     layers.UnitNormalization,
 )  # fmt: skip
+# These may mix positions, but leave every one in its place.
+_IN_PLACE = (
+    layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization, layers.Softmax,
+    layers.UnitNormalization,
+)  # fmt: skip
 _POINTWISE_OPERATIONS = {
     "Absolute", "Add", "Clip", "Divide", "Elu", "Exp", "Gelu", "HardSigmoid", "HardSwish",
     "LeakyRelu", "Log", "Maximum", "Minimum", "Multiply", "Negative", "Power", "Relu", "Relu6",
@@ -64,7 +69,8 @@ def _factor(operation: Any) -> Stride | None:
     if isinstance(operation, layers.UpSampling2D):
         down, right = operation.size
         return Fraction(1, down), Fraction(1, right)
-    if is_pointwise(operation) or isinstance(operation, (layers.ZeroPadding2D, layers.Cropping2D)):
+    kept = (*_IN_PLACE, layers.ZeroPadding2D, layers.Cropping2D)
+    if is_pointwise(operation) or isinstance(operation, kept):
         return Fraction(1), Fraction(1)
     return None
 

@@ -9,6 +9,7 @@ activations within half a receptive field of a core's border may see the tile's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -29,7 +30,7 @@ from medream.dream.algebra import (
     is_number,
 )
 from medream.dream.ascent import Recipe, Step, climbed, no_gradient, shown, signature
-from medream.dream.graph import IMAGE, find_layers
+from medream.dream.graph import IMAGE, find_layers, size_rule
 from medream.dream.receptive_field import receptive_fields, strides
 from medream.dream.sight import (
     Shape,
@@ -59,9 +60,11 @@ def tiled_step(sight: Sight, recipe: Recipe, shape: Shape, weights: Weights) -> 
     fields, steps = _reach(sight)
     steps[0, IMAGE] = (Fraction(1), Fraction(1))
     size = fitted(shape[1:3], *rule)
+    each = [size_rule(view.part)[1] for view in sight.views]
+    units = [math.lcm(*(unit[k] for unit in each)) for k in (0, 1)]
     lengths, cuts = zip(
         *(
-            cut_axis(size[k], *recipe.tile, rule[1][k], max(field[k] for field in fields))
+            cut_axis(size[k], *recipe.tile, units[k], max(field[k] for field in fields))
             for k in (0, 1)
         ),
         strict=True,
@@ -69,6 +72,12 @@ def tiled_step(sight: Sight, recipe: Recipe, shape: Shape, weights: Weights) -> 
     seen, on_image = split(objective)
     asking = sight if seen is None else replace(sight, objective=seen, asked=_asked(sight, seen))
     shapes: dict[str, tuple[int, ...]] = {}
+    extents: dict[tuple[int, str], list[int]] = {}  # of each layer in a tile
+    answers = {
+        id(operand): view
+        for operand, view in zip(asking.objective.operands, asking.asked, strict=True)
+        if view is not None
+    }
 
     @tf.function(autograph=False, jit_compile=False)
     def view(
@@ -78,8 +87,8 @@ def tiled_step(sight: Sight, recipe: Recipe, shape: Shape, weights: Weights) -> 
         enter = enter_image(image, draws, recipe.transforms, rule)
         return image, enter, enter_operands(objective, operands, draws, recipe.transforms, rule)
 
-    def whole(name: str, height: int, width: int) -> tuple[int, int]:
-        down, right = steps[0, name]
+    def whole(view: int, name: str, height: int, width: int) -> tuple[int, int]:
+        down, right = steps[view, name]
         rows = Fraction(size[0] - lengths[0]) / down + height
         columns = Fraction(size[1] - lengths[1]) / right + width
         return int(rows), int(columns)
@@ -99,22 +108,42 @@ def tiled_step(sight: Sight, recipe: Recipe, shape: Shape, weights: Weights) -> 
 
         def cut(tensor: tf.Tensor, view: int, name: str) -> tf.Tensor:
             batch, *extent, channels = tensor.shape
+            extents[view, name] = extent
             first, last = box(view, name, extent)
             begin = tf.concat([[0], first, [0]], 0)
             cut_out = tf.slice(tensor, begin, tf.concat([[batch], last - first, [channels]], 0))
             return tf.ensure_shape(cut_out, [batch, None, None, channels])
 
-        def share(name: str) -> tf.Tensor:
+        def share(view: int, name: str) -> tf.Tensor:
             """What part of the layer's positions lies in the core."""
-            _, height, width, _ = shapes[name]
-            first, last = box(0, name, (height, width))
-            rows, columns = whole(name, height, width)
+            first, last = box(view, name, extents[view, name])
+            rows, columns = whole(view, name, *extents[view, name])
             return tf.cast(tf.reduce_prod(last - first), tf.float32) / (rows * columns)
+
+        def counted(part: Objective) -> tf.Tensor:
+            """What part of a leaf's positions lies in the core."""
+            others = [operand for operand in part.operands if isinstance(operand, Other)]
+            if part.layers:
+                return share(0, part.layers[0])
+            if others:
+                return share(answers[id(others[0])], others[0].layer)
+            return share_of_image(core)
+
+        def weighed(part: Objective) -> Objective:
+            """The objective with each mean over the core counted by what it is of the whole."""
+            if part.tree is None:
+                return replace(part, evaluate=lambda a, given: counted(part) * part.value(a, given))
+            kind, *sides = part.tree
+            factor = [kind == "product" and is_number(side) for side in sides]
+            if all(factor):
+                factor = [True, False]
+            return combine(
+                kind, *(s if f else weighed(s) for s, f in zip(sides, factor, strict=True))
+            )
 
         def local(operand: Position, position: tf.Tensor) -> tf.Tensor:
             """The position counted from the core's corner; without weight outside of it."""
-            _, height, width, _ = shapes[operand.layer]
-            first, last = box(0, operand.layer, (height, width))
+            first, last = box(0, operand.layer, extents[0, operand.layer])
             starts = [
                 core[axis, 0] * stride.denominator // stride.numerator
                 for axis, stride in enumerate(steps[0, operand.layer])
@@ -122,7 +151,7 @@ def tiled_step(sight: Sight, recipe: Recipe, shape: Shape, weights: Weights) -> 
             extent = tf.cast(last - first, tf.float32)
             at = position[:, :2] - tf.cast(tf.stack(starts) + first, tf.float32)
             here = tf.reduce_all((at >= 0) & (at < extent), 1)
-            weight = tf.where(here, position[:, 2] / share(operand.layer), 0.0)
+            weight = tf.where(here, position[:, 2] / share(0, operand.layer), 0.0)
             at = tf.clip_by_value(at, 0.0, extent - 1)
             return tf.concat([at, weight[:, None]], 1)
 
@@ -134,10 +163,8 @@ def tiled_step(sight: Sight, recipe: Recipe, shape: Shape, weights: Weights) -> 
 
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(enter)
-            values = asking.values(enter, None, weights, handed, shapes, cut)
-            names = asking.views[0].names
-            # Positions of several layers lie alike but where a network crops; the first decides.
-            values *= share(names[0]) if names else share_of_image(core)
+            counting = replace(asking, objective=weighed(asking.objective))
+            values = counting.values(enter, None, weights, handed, shapes, cut)
         gradient = tape.gradient(values, enter)
         if gradient is None:
             raise no_gradient(objective)
@@ -227,7 +254,7 @@ def tiled_step(sight: Sight, recipe: Recipe, shape: Shape, weights: Weights) -> 
     pull = pull.get_concrete_function(
         state, slots, base, inside, on_pixels, rates, number, draws, entering
     )
-    return Step(run, {n: (1, *whole(n, *s[1:3]), s[3]) for n, s in shapes.items()})
+    return Step(run, {n: (1, *whole(0, n, *s[1:3]), s[3]) for n, s in shapes.items()})
 
 
 def _reach(sight: Sight) -> tuple[list[tuple[int, int]], dict[tuple[int, str], Any]]:
@@ -275,7 +302,7 @@ def cut_axis(
     Examples
     --------
     >>> cut_axis(100, 48, 16, 4, 9)
-    (48, [(0, 0, 40), (32, 40, 72), (52, 72, 100)])
+    (48, [(0, 0, 40), (32, 40, 60), (52, 60, 100)])
     """
     if length <= tile:
         return length, [(0, 0, length)]
@@ -302,13 +329,11 @@ def cut_axis(
 
 def split(objective: Objective) -> tuple[Objective | None, Objective | None]:
     """Return the parts of an objective that read the networks and the image alone, or None."""
-    if objective.tree is None or set(objective.layers) <= {IMAGE}:
-        on_image = (
-            bool(objective.layers)
-            and set(objective.layers) <= {IMAGE}
-            and not any(isinstance(operand, Other) for operand in objective.operands)
-        )
-        return (None, objective) if on_image else (objective, None)
+    asks = any(isinstance(operand, Other) for operand in objective.operands)
+    if set(objective.layers) == {IMAGE} and not asks:
+        return None, objective
+    if objective.tree is None or IMAGE not in objective.layers:
+        return objective, None
     kind, left, right = objective.tree
     if kind == "product":
         factor, rest = (left, right) if is_number(left) else (right, left)
