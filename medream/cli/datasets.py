@@ -31,10 +31,11 @@ def list_cards(as_json: Json = False) -> None:
         [
             card.name, card.title, _or_unknown(card.subjects), _or_unknown(card.bscans),
             ", ".join(card.classes) or "none", card.licence or "unknown", card.doi,
+            " ".join(part for part in (card.obtain, card.url) if part) or "unknown",
         ]
         for card in known.values()
     ]  # fmt: skip
-    print_table(["name", "data set", "subjects", "B-scans", "classes", "licence", "doi"], rows)
+    print_table(["name", "data set", "subjects", "B-scans", "classes", "licence", "doi", "how to obtain"], rows)
     typer.echo("Compare a download with its card: medream data check NAME --root DIR")
 
 

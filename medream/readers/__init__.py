@@ -193,8 +193,8 @@ def read_volumes(
     --------
     >>> import tempfile, numpy as np, medream.readers as readers
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("a", "b"):
-    ...         np.save(f"{folder}/{name}.npy", np.zeros((5, 40, 60), "uint8"))
+    ...     for grey, name in enumerate("ab"):
+    ...         np.save(f"{folder}/{name}.npy", np.full((5, 40, 60), grey, "uint8"))
     ...     [len(scans) for scans in readers.read_volumes(folder)]
     [5, 5]
     """
