@@ -11,7 +11,7 @@ import typer
 from medream.cli import app
 from medream.cli.convert import run_convert
 from medream.cli.data import run_phantom, run_show
-from medream.cli.dreams import run_dream
+from medream.cli.dreaming import run_dream
 from medream.cli.models import run_evaluate, run_segment, run_train
 from medream.cli.options import Out, Quiet, Seed, begin, done, load_tensorflow
 
@@ -46,6 +46,7 @@ RUNNERS = {
     "evaluate": run_evaluate,
     "segment": run_segment,
     "dream": run_dream,
+    "dream many": run_dream,
     "demo": run_demo,
 }
 

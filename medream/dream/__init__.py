@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         total_variation,
     )
     from medream.dream.result import DreamResult, load_result
+    from medream.dream.sweep import dream_into, load_results
     from medream.dream.transforms import blur, jitter, noise, rotate, scale
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "direction",
     "distance",
     "dream",
+    "dream_into",
     "dream_many",
     "energy",
     "high_frequencies",
@@ -57,6 +59,7 @@ __all__ = [
     "l2",
     "layer",
     "load_result",
+    "load_results",
     "match",
     "neuron",
     "noise",
@@ -79,6 +82,7 @@ _HOME = {
     "direction": "objectives",
     "distance": "objectives",
     "dream": "engine",
+    "dream_into": "sweep",
     "dream_many": "engine",
     "energy": "objectives",
     "high_frequencies": "objectives",
@@ -87,6 +91,7 @@ _HOME = {
     "l2": "objectives",
     "layer": "objectives",
     "load_result": "result",
+    "load_results": "sweep",
     "match": "objectives",
     "neuron": "objectives",
     "noise": "transforms",

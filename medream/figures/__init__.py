@@ -1,8 +1,10 @@
 """Figures for papers from arrays and saved dreams; needs no TensorFlow."""
 
+from medream.figures.atlas import atlas
 from medream.figures.comparison import ComparisonRow, comparison
 from medream.figures.diagram import network_diagram
 from medream.figures.difference import difference_limit
+from medream.figures.film import filmstrip, write_animation
 from medream.figures.history import history_figure
 from medream.figures.overlay import draw_overlay, overlay_image, scale_bar
 from medream.figures.panels import check_options, figure, grid, overlay_figure, triptych
@@ -16,11 +18,13 @@ __all__ = [
     "PaperFigure",
     "Report",
     "Style",
+    "atlas",
     "check_options",
     "comparison",
     "difference_limit",
     "draw_overlay",
     "figure",
+    "filmstrip",
     "format_number",
     "get_style",
     "grid",
@@ -33,4 +37,5 @@ __all__ = [
     "save_figure",
     "scale_bar",
     "triptych",
+    "write_animation",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 
 from medream.errors import ConfigError, nearest
 from medream.figures.difference import checked_limit, draw_difference
+from medream.figures.film import filmstrip
 from medream.figures.history import history_figure
 from medream.figures.layout import Panel, aspect_of, line_mm, panel_figure
 from medream.figures.overlay import (
@@ -28,6 +29,9 @@ OPTIONS = {
     "overlay": ("reference", "prediction"),
     "grid": ("reference", "prediction", "difference", "control", "limit"),
     "history": (),
+    "filmstrip": (),
+    "film": ("fps",),
+    "atlas": (),
 }
 """What each kind of figure may be asked to show."""
 KINDS = tuple(OPTIONS)
@@ -236,8 +240,10 @@ def figure(
     Parameters
     ----------
     result : DreamResult
-    kind : {"triptych", "overlay", "grid", "history"}
-        "grid" is the triptych with the difference and, when there is one, the control.
+    kind : {"triptych", "overlay", "grid", "history", "filmstrip"}
+        "grid" is the triptych with the difference and, when there is one, the control;
+        "history" shows the control's curve, too. "film" and "atlas" are `write_animation`
+        and `atlas`.
     reference, prediction, difference, control, limit, style, title
         As for `triptych`. `OPTIONS` says which kind takes which.
 
@@ -253,8 +259,16 @@ def figure(
     given = {name: value for name, value in given.items() if value is not None}
     check_options(kind, given)
     shown: dict[str, Any] = {**given, "style": style, "title": title}
+    if kind in ("film", "atlas"):
+        other = "write_animation(result, 'film.gif')" if kind == "film" else "atlas(results)"
+        raise ConfigError(f"A {kind} is not drawn of one dream as a figure: call {other}.")
+    if kind == "filmstrip":
+        return filmstrip(result, style=style, title=title)
     if kind == "history":
-        drawn = history_figure({result.objective: result.history}, style=style, title=title)
+        curves = {result.objective: result.history}
+        if getattr(result, "control_history", None) is not None:
+            curves["Control (re-drawn weights)"] = result.control_history
+        drawn = history_figure(curves, style=style, title=title)
         drawn.provenance = _provenance(result)
         return drawn
     if kind == "overlay":
