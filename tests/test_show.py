@@ -111,3 +111,10 @@ def test_orientation_and_twelve_bits_are_told(tmp_path):
     nibabel.save(nibabel.Nifti1Image(values, np.diag([0.004, 0.011, 0.1, 1])), tmp_path / "a.nii")
     with pytest.warns(UserWarning, match="int16 up to .* nearly black"):
         read_scans(tmp_path / "a.nii")
+
+
+def test_volumes_beside_pictures_are_told(tmp_path):
+    Image.fromarray(RAMP).save(tmp_path / "a.png")
+    write_scans(one(), tmp_path / "b.nii.gz")
+    (problem,) = [p for p in check_dataset(tmp_path) if "volumes beside" in p.what]
+    assert problem.where == (str(tmp_path / "b.nii.gz"),)

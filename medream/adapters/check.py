@@ -283,6 +283,13 @@ def _notes(contents: Contents, looked: Sequence[Looked]) -> Iterable[Problem]:
             "For distances in mm and scale bars write spacing_mm = [axial, lateral] into "
             "dataset.toml.",
         )
+    if contents.volumes_beside:
+        yield Problem(
+            "warning",
+            f"{len(contents.volumes_beside)} volumes beside the pictures are not used",
+            tuple(str(file) for file in contents.volumes_beside),
+            "Put them into a folder of their own, or convert them to png.",
+        )
     if contents.ignored:
         yield Problem(
             "note",

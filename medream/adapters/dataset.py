@@ -91,7 +91,7 @@ class Contents:
     sides of a split. `orphans` are masks without image, `ambiguous` are images with several
     masks, `ignored` are pictures outside of the layout. `names` are the classes where the data set
     defines them; `remarks` are what the adapter warns of; `broken` tell of files of volumes that
-    cannot be read.
+    cannot be read; `volumes_beside` are volumes that are not used, since pictures are.
     """
 
     name: str
@@ -107,6 +107,7 @@ class Contents:
     names: tuple[str, ...] | None = None
     remarks: tuple[str, ...] = ()
     broken: tuple[ScanError, ...] = ()
+    volumes_beside: tuple[Path, ...] = ()
 
     @cached_property
     def labels(self) -> list[tuple[int, int]]:

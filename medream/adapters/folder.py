@@ -16,7 +16,7 @@ from medream.adapters.dataset import Contents, Item
 from medream.adapters.listing import in_order, numbered
 from medream.adapters.stored import Where, listed_pictures, volumes
 from medream.errors import ConfigError, ScanError, nearest
-from medream.readers import Unit, units_below
+from medream.readers import Unit, listed, units_below
 from medream.readers.names import SUBJECT_PATTERN, raster_files, subject_in
 from medream.readers.raster import ClassMap, check_class_map
 from medream.scan import LATERALITIES, Source
@@ -121,6 +121,7 @@ def read_folder(
         ambiguous=tuple(tuple(f) for key, f in masks.items() if key in keys and len(f) > 1),
         ignored=tuple(p.file for p in places if not p.is_mask and p.in_layout < with_layout),
         broken=tuple(known.broken),
+        volumes_beside=tuple(unit.files[0] for unit in units if unit.format.name != listed.NAME),
     )
 
 
