@@ -6,8 +6,9 @@ Every way of climbing is a process of its own (`ways.py`, `peers/`). A step is (
 being the seconds of a call of n steps after two warming calls, so neither compilation nor what a call
 costs once is in it; for batches it is per scan. Each row runs in turn with the tutorial's loop, and its
 ratio is the median over the rounds of the loop's step over the row's step in the same round: above 1 is
-faster than the loop. "first" is how much longer the process's first call takes than its second
-(tracing, compiling); "peak" is the whole process's greatest resident memory.
+faster than the loop. "cpu" is the same ratio of the processor's seconds, of all threads: it tells little
+about idle cores, but other programs disturb it less. "first" is how much longer the process's first call
+takes than its second (tracing, compiling); "peak" is the whole process's greatest resident memory.
 
 The sections: `steps` (the table; with the peers that `make bench-peers` installed), `first` (the first
 picture of the command line, from process start to files written), `large` (2048 x 4096 pixels in tiles),
@@ -51,8 +52,8 @@ OURS = (
     ("medream float32", "float32", False),
     ("medream auto", "auto", False),
     ("medream bfloat16", "bfloat16", True),
-    ("medream float32, 4 scans", "float32-4", False),
-    ("medream auto, 4 scans", "auto-4", False),
+    ("medream float32, batches of 4", "float32-4", False),
+    ("medream auto, 4 scans, own batch", "auto-4", False),
 )
 # label, environment, command, whether it needs bfloat16 units
 PEERS = (
@@ -99,15 +100,15 @@ class Worker:
             raise Unable(answer["unable"])
         return answer
 
-    def climb(self, steps: int) -> float:
-        """Return the seconds of a call of so many steps."""
+    def climb(self, steps: int) -> np.ndarray:
+        """Return the seconds of a call of so many steps, and the processor's."""
         print(steps, file=self.process.stdin, flush=True)
         answer = self._answer()
         self.peak = answer["peak"]
-        return answer["seconds"]
+        return np.array([answer["seconds"], answer["processor"]])
 
-    def step(self, k: int) -> float:
-        """Return the seconds of a step in the steady state, per scan."""
+    def step(self, k: int) -> np.ndarray:
+        """Return the same of a step in the steady state, per scan."""
         return (self.climb(k + 1) - self.climb(1)) / k / self.scans
 
     def close(self) -> None:
@@ -128,6 +129,7 @@ class Row:
     ratio: float
     lowest: float
     highest: float
+    processor: float
     first: float
     peak: float
     peak_ratio: float
@@ -136,20 +138,20 @@ class Row:
     def __str__(self) -> str:
         return (
             f"{self.label:36}{1e3 * self.seconds:10.1f}{self.ratio:8.2f}"
-            f"{f'{self.lowest:.2f}-{self.highest:.2f}':>12}{self.first:9.1f}"
+            f"{f'{self.lowest:.2f}-{self.highest:.2f}':>12}{self.processor:6.2f}{self.first:9.1f}"
             f"{self.peak / 2**20:8.0f}{self.peak_ratio:8.2f}{self.rounds:7}"
         )
 
 
 HEADER = (
-    f"{'':36}{'ms a step':>10}{'ratio':>8}{'low-high':>12}{'first s':>9}{'peak M':>8}"
-    f"{'x loop':>8}{'rounds':>7}"
+    f"{'':36}{'ms a step':>10}{'ratio':>8}{'low-high':>12}{'cpu':>6}{'first s':>9}"
+    f"{'peak M':>8}{'x loop':>8}{'rounds':>7}"
 )
 
 
 def beside(label: str, worker: Worker, loop: Worker, k: int, rounds: int) -> Row:
     """Measure a way and the loop in turn; the order changes from round to round."""
-    slow = worker.climb(1) / worker.scans / loop.climb(1)
+    slow = worker.climb(1)[0] / worker.scans / loop.climb(1)[0]
     if slow > 20:  # emulated arithmetic: a rough number is enough
         k, rounds = 1, 1
     fewer = max(1, round(k / max(1.0, slow / 2, worker.scans)))
@@ -160,14 +162,15 @@ def beside(label: str, worker: Worker, loop: Worker, k: int, rounds: int) -> Row
                 seconds.append(worker.step(fewer))
             else:
                 base.append(loop.step(k))
-    ratios = [b / s for b, s in zip(base, seconds, strict=True)]
+    ratios, worked = np.divide(base, seconds).T
     return Row(
         label,
-        seconds=statistics.median(seconds),
-        ratio=statistics.median(ratios),
-        lowest=min(ratios),
-        highest=max(ratios),
-        first=worker.ready["first"] - worker.ready["second"],
+        seconds=float(np.median(seconds, axis=0)[0]),
+        ratio=float(np.median(ratios)),
+        lowest=float(ratios.min()),
+        highest=float(ratios.max()),
+        processor=float(np.median(worked)),
+        first=worker.ready["first"],
         peak=worker.peak,
         peak_ratio=worker.peak / loop.peak,
         rounds=rounds,
@@ -220,10 +223,10 @@ def steps_section(options: argparse.Namespace, networks: Path) -> dict[str, list
                 print(f"{label:36}  cannot: {error}", flush=True)
             finally:
                 worker.close()
-        seconds = statistics.median(loop.step(k) for _ in range(options.rounds))
-        first = loop.ready["first"] - loop.ready["second"]
+        seconds = statistics.median(loop.step(k)[0] for _ in range(options.rounds))
+        first = loop.ready["first"]
         rows.append(
-            Row("the tutorial's loop", seconds, 1, 1, 1, first, loop.peak, 1, options.rounds)
+            Row("the tutorial's loop", seconds, 1, 1, 1, 1, first, loop.peak, 1, options.rounds)
         )
         print(rows[-1], flush=True)
         loop.close()
@@ -265,7 +268,7 @@ def large_section(options: argparse.Namespace, networks: Path) -> dict[str, floa
     command = [sys.executable, HERE / "ways.py", "tiles", networks / "small"]
     try:
         worker = Worker([*command, options.out / "large.npy"], options.out / "large.log")
-        seconds = worker.step(1)
+        seconds = float(worker.step(1)[0])
     except Unable as error:
         print(f"  cannot: {error}", flush=True)
         return {}

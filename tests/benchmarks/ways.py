@@ -123,7 +123,10 @@ def medream(model: keras.Model, image: np.ndarray, precision: str, **settings: A
     return climb
 
 
-def medream_batch(model: keras.Model, image: np.ndarray, precision: str) -> Climb:
+def medream_batch(
+    model: keras.Model, image: np.ndarray, precision: str, batch: int | None
+) -> Climb:
+    """Several scans; `batch` None is medream's own choice."""
     import medream as md
 
     scans = [image] + [np.roll(image, 16 * k, axis=1) for k in range(1, BATCH)]
@@ -134,7 +137,7 @@ def medream_batch(model: keras.Model, image: np.ndarray, precision: str) -> Clim
                 model,
                 scans,
                 LAYER,
-                batch=BATCH,
+                batch=batch,
                 steps=steps,
                 step_size=STEP_SIZE,
                 octaves=None,
@@ -156,8 +159,8 @@ WAYS: dict[str, tuple[Callable[[keras.Model, np.ndarray], Climb], int]] = {
     "float32": (lambda model, image: medream(model, image, "float32"), 1),
     "auto": (lambda model, image: medream(model, image, "auto"), 1),
     "bfloat16": (lambda model, image: medream(model, image, "bfloat16"), 1),
-    "float32-4": (lambda model, image: medream_batch(model, image, "float32"), BATCH),
-    "auto-4": (lambda model, image: medream_batch(model, image, "auto"), BATCH),
+    "float32-4": (lambda model, image: medream_batch(model, image, "float32", BATCH), BATCH),
+    "auto-4": (lambda model, image: medream_batch(model, image, "auto", None), BATCH),
     "tiles": (lambda model, image: medream(model, image, "auto", tile=TILE), 1),
 }
 
