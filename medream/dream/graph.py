@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from medream.dream.channels import channels_last, is_channels_first
 from medream.dream.receptive_field import may_sample_up, strides
 from medream.errors import LayerError, ModelError, nearest
 
@@ -65,7 +66,7 @@ class Network:
 
 
 def open_network(model: keras.Model) -> Network:
-    """Return the flat graph of a Keras model; nested models are unfolded.
+    """Return the flat graph of a Keras model, channels-last; nested models are unfolded.
 
     A layer inside a nested model keeps its name; if that is taken it is called
     "outer.inner". The second call of a shared layer is called "name@2".
@@ -73,7 +74,8 @@ def open_network(model: keras.Model) -> Network:
     Raises
     ------
     ModelError
-        When the model has no graph (subclassed, not built), several inputs, or no image input.
+        When the model has no graph (subclassed, not built), several inputs, or no image input;
+        when it is channels-first and has a layer that cannot be turned.
     """
     if not isinstance(model, keras.Model):
         raise ModelError(
@@ -135,13 +137,8 @@ def open_network(model: keras.Model) -> Network:
         return [numbers[id(t)] for t in _ends(model)[1]]
 
     ends = unfold(model, {id(inputs[0]): 0}, "")
-    for call in calls:
-        if getattr(call.operation, "data_format", None) == "channels_first":
-            raise ModelError(
-                f"Layer {call.name!r} of the model {model.name!r} is channels-first; dreams run "
-                "channels-last networks. Rebuild it with data_format='channels_last'."
-            )
-    return Network(model.name, tuple(calls), shape[1:3], shape[3], tuple(ends))
+    network = Network(model.name, tuple(calls), shape[1:3], shape[3], tuple(ends))
+    return channels_last(network) if is_channels_first(network) else network
 
 
 def _ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
