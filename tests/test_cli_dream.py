@@ -123,8 +123,9 @@ def test_a_whole_layer(folder, tmp_path):
         start, end, gain = map(float, row.split(",")[3:6])
         assert (start, end) == (pytest.approx(made.history[0]), pytest.approx(made.history[-1]))
         assert gain == pytest.approx(end - start, abs=1e-6)
-    alone = md.dream(md.load_model(folder / "net.keras"), made.original, md.channel("dec1_conv2", 3),
-                     steps=2, octaves=None, control=False)  # fmt: skip
+    model, (scan,) = md.load_model(folder / "net.keras"), md.read_scans(folder / "scans/a.png")
+    wanted = md.channel("dec1_conv2", 3)
+    alone = md.dream(model, scan, wanted, steps=2, octaves=None, control=False)
     np.testing.assert_allclose(made.dream, alone.dream, atol=1e-6)
 
     # One of them again, and all of them.
