@@ -99,7 +99,7 @@ def test_every_objective_is_recorded_and_repeats_to_the_byte(folder, tmp_path, l
         (*LAYER, "--penalty", "l1=-1"), (*LAYER, "--channels", "3-1"), (*LAYER, "--channels", "1,1"),
         (*LAYER, "--seeds", "a"), (*LAYER, "--seeds", "0,1", "--seed", 3), (*LAYER, "--seeds", "0,1"),
         (*LAYER, "--seeds", "0,1", "--channels", "all"), (*LAYER, "--momentum", 0.5),
-        (*LAYER, "--overlap", 4), (*LAYER, "--octave-steps", 4), (*LAYER, "--batch", 2),
+        (*LAYER, "--overlap", 4), (*LAYER, "--batch", 2),
         (*LAYER, "--diversity", 1), (*LAYER, "--resume", "--overwrite"), (*LAYER, "--transform", "shake=3"),
         (*LAYER, "--parametrization", "wavelet"), (*LAYER, "--step-size", -1), (*LAYER, "--bscan", "x"),
     ],

@@ -212,9 +212,7 @@ def dream(
     if bscan is not None and bscan.strip().isdecimal():
         chosen = int(bscan)  # type: ignore[assignment]
     several = channels is not None or seeds is not None or isinstance(chosen, (str, list))
-    _check_together(
-        given, several or path.is_dir(), octaves, optimizer, control, transform, parametrization
-    )
+    _check_together(given, several or path.is_dir(), optimizer, control, transform, parametrization)
     settings = {
         "model": absolute(model),
         "path": absolute(path),
@@ -245,7 +243,7 @@ def dream(
 
 
 def _check_together(
-    given: set[str], many: bool, octaves: str, optimizer: str, control: bool,
+    given: set[str], many: bool, optimizer: str, control: bool,
     transform: list[str] | None, parametrization: str,
 ) -> None:  # fmt: skip
     """Refuse settings that would change nothing, or that contradict each other."""
@@ -258,8 +256,6 @@ def _check_together(
             "seeds" in given and not draws,
         "--momentum is of --optimizer momentum.": "momentum" in given and optimizer != "momentum",
         "--overlap is that of tiles: add --tile.": "overlap" in given and "tile" not in given,
-        "--octave-scale and --octave-steps are those of octaves, which --octaves none turns off.":
-            octaves.strip().lower() == "none" and bool({"octave_scale", "octave_steps"} & given),
         "--batch is how many dreams climb at once: add --channels, --seeds or --bscan all, or give a folder.":
             "batch" in given and not many,
         "--diversity drives several dreams apart: add --seeds or --channels.":
