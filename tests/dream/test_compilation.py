@@ -7,10 +7,25 @@ import weakref
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from nets import noise, small_unet
 
-from medream.dream import Objective, channel, dream
+from medream.dream import (
+    Objective,
+    ascent,
+    channel,
+    class_score,
+    direction,
+    dream,
+    dream_many,
+    l2,
+    layer,
+    match,
+    neuron,
+    on_model,
+    tiles,
+)
 from medream.dream.graph import needed_part, open_network
 
 
@@ -38,13 +53,51 @@ def test_another_scan_seed_step_count_and_the_control_trace_nothing_anew(unet):
     assert len(traces) == 2 * first
 
 
-def test_an_equal_objective_is_not_compiled_again(unet):
-    from medream.dream import ascent
+@pytest.fixture
+def traced(monkeypatch):
+    """Count the graphs of steps that are made."""
+    made = []
+    for name in ("whole_step", "tiled_step"):
+        home = ascent if name == "whole_step" else tiles
+        make = getattr(home, name)
+        monkeypatch.setattr(home, name, lambda *a, make=make: (made.append(a), make(*a))[1])
+    return made
 
-    dream(unet, noise(24, 20), channel("mid_conv", 2), steps=1, octaves=None)
-    known = len(ascent._compiled[unet])
-    dream(unet, noise(24, 20), channel("mid_conv", 2), steps=1, octaves=None)
-    assert len(ascent._compiled[unet]) == known
+
+@pytest.mark.parametrize("settings", [{}, {"tile": 16}], ids=["whole", "tiles"])
+def test_one_graph_for_a_form_and_a_size(traced, other, settings):
+    """None for another scan, seed, channel, weight, position, region, step count or control."""
+    model = small_unet()
+    settings = {"octaves": None, "precision": "float32", **settings}
+    forms = [
+        [channel("mid_conv", 2), channel("mid_conv", 5)],
+        [neuron("mid_conv", 1, (1, 2)), neuron("mid_conv", 3, (0, 0)), neuron("mid_conv", 0)],
+        [2 * layer("enc1_conv") - 0.1 * l2(), 0.5 * layer("enc1_conv") - 3 * l2()],
+        [class_score(0, (2, 2, 9, 9), "enc1_conv"), class_score(1, None, "enc1_conv")],
+        [direction("mid_conv", range(16)), direction("mid_conv", range(1, 17))],
+        [match("enc1_conv", noise(5, 6)), match("enc1_conv", noise(5, 6, seed=1))],
+        [on_model(other, channel("enc1_conv1", 0)), on_model(other, channel("enc1_conv1", 0))],
+    ]
+    for number, form in enumerate(forms, start=1):
+        for seed, objective in enumerate(form):
+            image = noise(24, 20, seed=seed)
+            valid = image > 0.1 * seed
+            dream(
+                model, image, objective, steps=1 + seed, step_size=0.01 + seed, seed=seed,
+                valid=valid, control=seed > 0, schedule=["constant", "linear", "cosine"][seed],
+                **settings,
+            )  # fmt: skip
+            assert len(traced) == number, objective.label
+    dream(model, noise(28, 20), forms[0][0], steps=1, control=False, **settings)
+    assert len(traced) == len(forms) + 1
+
+
+def test_a_layers_channels_in_batches_are_one_graph(traced):
+    model = small_unet()
+    wanted = [channel("enc2_conv", k) for k in range(7)]
+    quick = {"steps": 1, "octaves": None, "precision": "float32"}
+    assert len(list(dream_many(model, noise(16, 16), wanted, batch=3, **quick))) == 7
+    assert len(traced) == 1
 
 
 def test_new_weights_are_used_without_a_new_trace(unet):

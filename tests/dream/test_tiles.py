@@ -23,7 +23,6 @@ from medream.dream import (
     on_model,
     total_variation,
 )
-from medream.dream.graph import open_network
 from medream.dream.layers import describe_layers
 from medream.dream.tiles import cut_axis
 from medream.errors import ConfigError
@@ -261,4 +260,3 @@ def test_the_network_is_never_given_more_than_a_tile(net, monkeypatch):
     dream(net, noise(250, 190), "dec1_conv2", steps=1, tile=50, overlap=24, **ALONE)
     assert sizes
     assert max(max(shape[1:3]) for shape in sizes) <= 50
-    assert open_network(net)
