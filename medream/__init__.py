@@ -7,10 +7,7 @@ Research use, not for diagnosis. The names below are loaded when first used, so 
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-
-__version__ = version("medream")
 
 _HOME = {
     "Scan": "medream.scan",
@@ -71,6 +68,7 @@ _WITH_TENSORFLOW = (
 __all__ = ["__version__", *_HOME, *_MODULES]
 
 if TYPE_CHECKING:
+    __version__: str
     from medream import errors, figures
     from medream.adapters import check_dataset, open_dataset
     from medream.dream import (
@@ -116,7 +114,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
+    if name == "__version__":
+        from importlib.metadata import version  # a tenth of a second, which --help need not wait
+
+        value = version("medream")
+    elif name in _HOME:
         if name in _WITH_TENSORFLOW:
             from medream.startup import load_tensorflow
 
