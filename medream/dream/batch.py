@@ -255,6 +255,11 @@ def _resumed(earlier: DreamResult, item: Item, config: DreamConfig, recipe: Reci
             "resume is a dream of another image, objective or other settings; only the number of "
             "steps may differ."
         )
+    if config.schedule != "constant" and config.steps != earlier.config.steps:
+        raise ConfigError(
+            f"resume climbed with the schedule {config.schedule!r}, which falls to 0 at its last "
+            "step; only a constant step size can go on to more steps. Dream it anew."
+        )
     if len(earlier.history) - 1 > config.steps:
         raise ConfigError(
             f"resume has {len(earlier.history) - 1} steps already; steps is {config.steps}, the "
@@ -270,7 +275,8 @@ def _resumed(earlier: DreamResult, item: Item, config: DreamConfig, recipe: Reci
         )
     rest = given[len(begun) :]
     slots = [list(rest[k * kept : (k + 1) * kept]) for k in range(len(begun))]
-    steepest = np.zeros(1, np.float32)
+    moved = np.abs(images - earlier.original.reshape(images.shape)).max()  # not dead if it moved
+    steepest = np.array([moved], np.float32)
     return Climb(images, earlier.history[:, None], steepest, list(given[: len(begun)]), slots)
 
 
