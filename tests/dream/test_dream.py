@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import QUICK, noise
+from nets import ALONE, QUICK, noise
 
 import medream.dream as dreams
 from medream.dream import DreamConfig, Objective, channel, dream, layer, neuron, total_variation
@@ -103,15 +103,17 @@ def test_pixels_that_are_not_valid_do_not_count_in_the_step(unet):
     assert np.std((result.dream - image)[valid]) == pytest.approx(0.01, rel=0.02)
 
 
-def test_translation_of_the_input_translates_the_dream_away_from_borders(unet):
-    wide = noise(64, 72)
-    left, right = (
-        dream(unet, wide[:, at : at + 64], "dec1_conv", steps=1, octaves=None, control=False)
-        for at in (0, 8)
-    )
-    changes = [(r.dream - r.original) / np.std(r.dream - r.original) for r in (left, right)]
-    inside = slice(24, 40)
-    np.testing.assert_allclose(changes[0][inside, 32:40], changes[1][inside, 24:32], rtol=0.06)
+@pytest.mark.parametrize(
+    "settings", [{}, {"tile": 48, "overlap": 16}, {"optimizer": "momentum", "bounds": "reflect"}]
+)
+def test_translation_of_the_input_translates_the_dream_away_from_borders(unet, settings):
+    """By a multiple of the stride, as far as three steps see: 3 x 12 pixels on each side."""
+    wide = noise(96, 104)
+    quick = {**ALONE, "steps": 3, "gradient": "sign", "step_size": 0.01, **settings}
+    left, right = (dream(unet, wide[:, at : at + 96], "enc2_norm", **quick) for at in (0, 8))
+    assert np.abs(left.dream - left.original)[40:56, 48:60].max() > 0.005
+    np.testing.assert_allclose(left.dream[40:56, 48:60], right.dream[40:56, 40:52], atol=1e-6)
+    assert not np.allclose(left.dream[:, 8:], right.dream[:, :-8], atol=1e-6)  # at borders
 
 
 def test_an_enhanced_dream_changes_more_than_one_scale(unet):

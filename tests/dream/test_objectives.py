@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,9 +15,19 @@ from medream.dream.objectives import (
     Objective,
     as_objective,
     channel,
+    class_score,
+    cosine,
+    direction,
+    distance,
+    energy,
+    high_frequencies,
+    l1,
+    l2,
     layer,
+    match,
     neuron,
     objective_from_spec,
+    on_model,
     total_variation,
 )
 from medream.errors import ConfigError
@@ -64,6 +75,78 @@ def test_leaves_read_what_they_say():
     for leaf in (channel("a", 1), neuron("a", 2, (1, 0)), neuron("a", 0), total_variation()):
         again = objective_from_spec(json.loads(json.dumps(leaf.spec)))
         assert (again.label, value(again)) == (leaf.label, value(leaf))
+
+
+LEAVES = [
+    layer("a"),
+    energy("a"),
+    channel("a", 1),
+    channel("a", [3, 0, 3]),
+    neuron("a", 2, (1, 0)),
+    neuron("a", 0),
+    direction("a", [1, 2, -3, 0.5]),
+    cosine("a", np.arange(4)),
+    class_score(1, None, "a"),
+    class_score(0, "reference"),
+    class_score(2, (1, 2, 3, 4)),
+    class_score(1, (5, 6), "b"),
+    class_score(1, np.eye(5, 9, dtype=bool)),
+    match("a", np.random.default_rng(0).random((7, 5, 3), dtype=np.float32)),
+    total_variation(),
+    l1(),
+    l2(),
+    distance(),
+    high_frequencies(),
+]
+
+
+@pytest.mark.parametrize("one", LEAVES, ids=lambda leaf: leaf.label)
+def test_every_objective_goes_through_json_with_its_arrays(one):
+    for objective in (one, 2 * one - 0.5 * (1 + A)):
+        again = objective_from_spec(json.loads(json.dumps(objective.spec)))
+        assert (again.label, again.layers, again.spec) == (
+            objective.label, objective.layers, objective.spec,
+        )  # fmt: skip
+        assert (again.form, again.additive) == (objective.form, objective.additive)
+        assert len(again.operands) == len(objective.operands)
+        for ours, theirs in zip(objective.operands, again.operands, strict=True):
+            assert type(ours) is type(theirs)
+            for name, kept in vars(ours).items():
+                np.testing.assert_array_equal(getattr(theirs, name), kept)
+
+
+def test_operands_are_handed_in_the_order_in_which_they_were_combined():
+    """With other numbers in them the same graph gives the other value."""
+    combined = 3 * direction("a", [1, 0, 0, 0]) - (channel("a", 1) + 0.5 * neuron("a", 2, (1, 0)))
+    tensors = [
+        tf.constant(operand.value) if hasattr(operand, "value") else tf.constant([1.0, 0.0, 1.0])
+        for operand in combined.operands
+    ]
+    assert float(combined.value(ACTIVATIONS, tensors)) == pytest.approx(3 * 10 - 11 - 0.5 * 14)
+    tensors[0], tensors[2] = tf.constant(2.0), tf.constant([3.0])
+    assert float(combined.value(ACTIVATIONS, tensors)) == pytest.approx(2 * 10 - 13 - 0.5 * 14)
+
+
+def test_numbers_differ_in_no_graph_and_structures_do():
+    assert (2 * A - 3 * l2()).form == (5 * A - 0.1 * l2()).form
+    assert channel("a", 1).form == channel("a", 3).form != channel("a", [1, 2]).form
+    forms = {leaf.form for leaf in (A, B, A + B, A - B, B - A, A * B, 2 * A, A * 2, -(A + B))}
+    assert len(forms) == 9
+
+
+def test_another_model_is_asked_in_sums_and_made_again(tmp_path):
+    image = keras.Input((None, None, 1))
+    other = keras.Model(image, keras.layers.Conv2D(2, 3, name="b")(image), name="other")
+    assert on_model(other, "b").spec is None  # in memory alone
+    other.medream_ref = "other.keras"
+    asked = A - 0.5 * on_model(other, 2 * channel("b", 1) + layer("b"))
+    again = objective_from_spec(json.loads(json.dumps(asked.spec)), {"other.keras": other}.get)
+    assert (again.label, again.spec, again.form) == (asked.label, asked.spec, asked.form)
+    with pytest.raises(ConfigError, match="hand in `load`"):
+        objective_from_spec(asked.spec)
+    for inner in (l2(), neuron("b", 0), match("b", np.zeros((4, 4), "f4")), asked):
+        with pytest.raises(ConfigError, match="on_model cannot take"):
+            on_model(other, inner)
 
 
 def test_a_large_layer_does_not_drown_a_small_one():
