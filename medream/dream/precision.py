@@ -10,10 +10,11 @@ import numpy as np
 
 from medream.progress import say
 
-# A dream follows its gradient for hundreds of steps: where the first step in bfloat16 points
-# this much as in float32, and the objective is this near, so do the dreams after 100 steps
-# (tests/benchmarks/dreaming.py measures it).
-_LEAST_COSINE = 0.99
+# What is asked: after 100 steps an objective within 1 % and dreams of SSIM 0.98. Networks whose
+# first steps had a cosine of 0.991, 0.978, 0.961 and 0.92 to float32's came to an SSIM of 0.98,
+# 0.94, 0.62 and 0.53: rounded activations tie in poolings and flip at ReLUs, and an ascent
+# multiplies that. (--only fidelity of tests/benchmarks/dreaming.py measures it.)
+_LEAST_COSINE = 0.992
 _FARTHEST = 0.01
 
 # Precision -> how each image of the batch changes in one step, and the objectives before it.
