@@ -344,6 +344,8 @@ def draw_growth(found: dict[str, Any], exponents: dict[str, float], path: Path) 
     for axis, (name, (x, y)) in zip(axes, found.items(), strict=True):
         axis.loglog(x, y, "o-", color="black", markersize=3, linewidth=1)
         axis.loglog(x, [y[-1] * a / x[-1] for a in x], ":", color="grey", linewidth=1)
+        axis.set_xticks(x, [f"{a:,}" for a in x], fontsize=6)
+        axis.set_xticks([], minor=True)
         axis.set(xlabel=name, title=f"exponent {exponents[name]:.2f}")
     axes[0].set_ylabel("seconds a step")
     axes[1].set_ylabel("seconds a call")
