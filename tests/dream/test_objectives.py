@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import scipy.signal
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ ACTIVATIONS = {
     "b": tf.constant(np.full((1, 1, 1, 2), 5.0, np.float32)),
     "image": tf.constant(np.array([[0.0, 1.0], [0.0, 1.0]], np.float32)[None, ..., None]),
 }
+BINOMIAL = [1, 4, 6, 4, 1]
 A, B = layer("a"), layer("b")  # 11.5 and 5
 numbers = st.floats(-8, 8, width=32)
 
@@ -113,6 +115,34 @@ def test_every_objective_goes_through_json_with_its_arrays(one):
             assert type(ours) is type(theirs)
             for name, kept in vars(ours).items():
                 np.testing.assert_array_equal(getattr(theirs, name), kept)
+
+
+def test_every_objective_has_the_value_and_the_sign_that_it_says():
+    rng = np.random.default_rng(0)
+    a, b, image = (
+        rng.normal(size=(1, 5, 4, 3)),
+        rng.normal(size=(1, 5, 4, 3)),
+        rng.random((1, 7, 6, 1)),
+    )
+    seen = {"a": tf.constant(a, tf.float32), "image": tf.constant(image, tf.float32)}
+    v = np.array([1.0, -2.0, 0.5])
+    v /= np.linalg.norm(v)
+    inside = rng.random((1, 5, 4, 1))
+    wide = np.pad(image[0, ..., 0], 2, mode="reflect")
+    smooth = scipy.signal.convolve2d(wide, np.outer(BINOMIAL, BINOMIAL) / 256, "valid")
+    for objective, operands, expected in [
+        (energy("a"), [], np.mean(a**2)),
+        (direction("a", 7 * v), [v], np.mean(a @ v)),
+        (cosine("a", 7 * v), [v], np.mean(a @ v / np.linalg.norm(a, axis=-1))),
+        (class_score(2, None, "a"), [[2.0], inside], np.mean(a[..., 2:] * inside)),
+        (match("a", np.zeros((2, 2), "f4")), [b], -np.mean((a - b) ** 2)),
+        (distance(), [image - 0.1], 0.01),
+        (l1(), [], np.mean(image)),
+        (l2(), [], np.mean(image**2)),
+        (high_frequencies(), [], np.mean((image[0, ..., 0] - smooth) ** 2)),
+    ]:
+        got = objective.value(seen, [tf.constant(operand, tf.float32) for operand in operands])
+        assert float(got) == pytest.approx(expected, rel=1e-4), objective.label
 
 
 def test_operands_are_handed_in_the_order_in_which_they_were_combined():
