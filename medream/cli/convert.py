@@ -21,7 +21,7 @@ def convert(
     ],
     format: Annotated[
         Literal["nifti", "metaimage", "npz", "png"] | None,
-        typer.Option(help="Format of the files. [default: by OUT's suffix, or png]"),
+        typer.Option(help="Format of the files.", show_default="by OUT's suffix, or png"),
     ] = None,
     bits: Annotated[int, typer.Option(help="8 or 16; [0, 1] becomes the full range.")] = 16,
     axes: Axes = None,

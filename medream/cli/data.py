@@ -21,8 +21,8 @@ _SHOWN = 24  # pictures on a contact sheet
 Axes = Annotated[
     str | None,
     typer.Option(
-        help="What the axes of a NIfTI, MetaImage or NRRD file are, x first, such as depth,width,bscan. "
-        "[default: found out]"
+        help="What the axes of a NIfTI, MetaImage or NRRD file are, x first, such as depth,width,bscan.",
+        show_default="found out",
     ),
 ]
 

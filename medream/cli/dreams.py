@@ -305,10 +305,10 @@ def figure(
         float | None, typer.Option("--fps", help="Pictures a second of a film.", show_default="10")
     ] = None,
 ) -> None:
-    """Draw a figure from a saved dream: PDF, SVG, PNG or TIFF by the name of --out.
+    r"""Draw a figure from a saved dream: PDF, SVG, PNG or TIFF by the name of --out.
 
     --difference, --control and --limit are for triptych; grid is a triptych with both. filmstrip and
-    film show the dreams of --every; a film is .gif or .mp4 (pip install medream[video]). atlas is of a
+    film show the dreams of --every; a film is .gif or .mp4 (pip install medream\[video]). atlas is of a
     folder of many dreams.
 
     Example: medream figure out/dream --kind triptych --out figure.pdf

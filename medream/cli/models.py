@@ -25,12 +25,16 @@ def train(
     levels: Annotated[
         list[int] | None,
         typer.Option(
-            "--levels", min=1, max=6, help="Poolings of the U-Net; repeat for several. [default: 3]"
+            "--levels",
+            min=1,
+            max=6,
+            help="Poolings of the U-Net; repeat for several.",
+            show_default="3",
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="At most this many.")] = 40,
     base_filters: Annotated[
-        int | None, typer.Option(min=1, help="Filters at full resolution. [default: 16]")
+        int | None, typer.Option(min=1, help="Filters at full resolution.", show_default="16")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 4,
     learning_rate: Annotated[float, typer.Option(help="Of Adam, at the start.")] = 2e-3,
