@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from medream.figures.style import MM_PER_INCH, PaperFigure, Style, get_style
 _COLUMNS = ((12, 4), (36, 6), (100, 8), (400, 12))  # up to so many pictures: so many in a row
 _WIDEST = 512  # pixels of a picture on the sheet
 _MOST_PIXELS = 4e7
+_MOST_RANGES = 8  # of channels in a heading
 
 
 def atlas(
@@ -42,7 +44,8 @@ def atlas(
     style : str or Style
         Its greatest height holds up to a hundred pictures; beyond, the sheet is for a screen.
     title : str, optional
-        Default: the objective that all share, or that of the first to the last.
+        Default: the objective that all share, the channels of a layer, or the objective of the
+        first to that of the last.
 
     Returns
     -------
@@ -108,7 +111,42 @@ def _words(result: Any) -> str:
 
 
 def _title(labels: list[str]) -> str:
-    return labels[0] if len(set(labels)) == 1 else f"{labels[0]} to {labels[-1]}"
+    """Return what heads the sheet: the channels by their numbers, other objectives by their ends.
+
+    >>> _title(["mid[0]", "mid[3]", "mid[5]", "mid[6]"])
+    'channels 0, 3, 5-6 of mid'
+    >>> _title(["mid[0] - 2 L2", "mid[3] - 2 L2"])
+    'mid[0, 3] - 2 L2'
+    >>> _title(["mid", "class 1"])
+    'mid to class 1'
+    """
+    if len(set(labels)) == 1:
+        return labels[0]
+    parts = [re.split(r"\[(\d+)\]", label) for label in labels]
+    before, after = parts[0][0], parts[0][-1]
+    if all(len(part) == 3 and (part[0], part[2]) == (before, after) for part in parts):
+        several = _ranges(sorted({int(part[1]) for part in parts}))
+        if several.count(",") < _MOST_RANGES:
+            named = after or " " in before
+            return f"{before}[{several}]{after}" if named else f"channels {several} of {before}"
+        many = "" if after or " " in before else f"{len(set(labels))} channels, "
+        return f"{many}{labels[0]} to {labels[-1]}"
+    return f"{labels[0]} to {labels[-1]}"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Write numbers as --channels takes them.
+
+    >>> _ranges([0, 3, 5, 6, 7])
+    '0, 3, 5-7'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _small(image: np.ndarray) -> np.ndarray:

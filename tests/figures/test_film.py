@@ -111,6 +111,14 @@ def test_an_atlas_names_every_channel(count):
     assert_all_fits(sheet)
 
 
+def test_an_atlas_is_headed_by_the_channels_it_shows():
+    shown = [each for each in channels(7) if each[0] in "0356"]
+    assert "channels 0, 3, 5-6 of mid_conv2" in words(figures.atlas(shown))
+    assert "channels 0-6 of mid_conv2" in words(figures.atlas(channels(7)))
+    odd = [each for each in channels(30) if int(each[0]) % 2]
+    assert "15 channels, mid_conv2[1] to mid_conv2[29]" in words(figures.atlas(odd))
+
+
 def test_an_atlas_of_several_scans_has_no_common_original():
     one, two = result((30, 47)), result((40, 47))
     sheet = figures.atlas([("a", one), ("b", two)])
