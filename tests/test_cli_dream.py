@@ -102,11 +102,35 @@ def test_every_objective_is_recorded_and_repeats_to_the_byte(folder, tmp_path, l
         (*LAYER, "--overlap", 4), (*LAYER, "--batch", 2),
         (*LAYER, "--diversity", 1), (*LAYER, "--resume", "--overwrite"), (*LAYER, "--transform", "shake=3"),
         (*LAYER, "--parametrization", "wavelet"), (*LAYER, "--step-size", -1), (*LAYER, "--bscan", "x"),
+        (*LAYER, "--every", 3),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_together_is_a_usage_error(folder, tmp_path, options):
     dream(folder, tmp_path / "out", *options, code=2)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_refusal_names_the_option(folder, tmp_path):
+    for options, words in {
+        ("--steps", -3): "'--steps'", ("--every", 50): "--every 50 is beyond --steps 2",
+    }.items():  # fmt: skip
+        words_of = [
+            sys.executable,
+            "-m",
+            "medream.cli",
+            "dream",
+            folder / "net.keras",
+            "x.png",
+            *LAYER,
+        ]
+        command = [*words_of, *QUICK, *options, "--out", tmp_path / "out"]
+        said = subprocess.run([*map(str, command)], capture_output=True, text=True)
+        assert (said.returncode, words in " ".join(said.stderr.replace("│", " ").split())) == (
+            2,
+            True,
+        )
+    said = dream(folder, tmp_path / "out", *LAYER, "--bscan", 1, code=1)
+    assert "holds 1 B-scan; --bscan 1 is none of them: give 0." in said
 
 
 def test_a_whole_layer(folder, tmp_path):
@@ -255,6 +279,9 @@ def test_films_of_a_dream(folder, tmp_path):
     run("figure", out, "--kind", "film", "--fps", 5, "--out", tmp_path / "film.gif")
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames == 3
+    for name in ("film.png", "film"):
+        run("figure", out, "--kind", "film", "--out", tmp_path / name, code=2)
+        assert not (tmp_path / name).exists()
     run("figure", out, "--kind", "filmstrip", "--fps", 5, "--out", tmp_path / "x.pdf", code=2)
     assert "many dreams" in run(
         "figure", out, "--kind", "atlas", "--out", tmp_path / "x.pdf", code=1

@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from medream.cli.wanted import found_in, with_channel
+from medream.cli.wanted import counted, found_in, up_to, with_channel
 from medream.progress import say
 
 
@@ -344,7 +344,7 @@ def chosen_scans(path: str, bscan: int | str | list[int] | None) -> tuple[list[A
     if bscan is None:
         if len(scans) > 1 and not folder:
             raise ScanError(
-                f"{path} holds {len(scans)} B-scans. Choose one with --bscan 0 to {len(scans) - 1}, or "
+                f"{path} holds {len(scans)} B-scans. Choose one with --bscan {up_to(len(scans))}, or "
                 "take them all with --bscan all."
             )
         return scans, len(scans) > 1
@@ -352,7 +352,8 @@ def chosen_scans(path: str, bscan: int | str | list[int] | None) -> tuple[list[A
     for number in numbers:
         if int(number) >= len(scans):
             raise ScanError(
-                f"{path} holds {len(scans)} B-scans, so --bscan is 0 to {len(scans) - 1}."
+                f"{path} holds {counted(len(scans), 'B-scan')}; --bscan {int(number)} is none of "
+                f"them: give {up_to(len(scans))}."
             )
     return [scans[int(number)] for number in numbers], not isinstance(bscan, int)
 

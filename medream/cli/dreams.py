@@ -49,7 +49,11 @@ def dream(
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
     layer: Annotated[
         list[str] | None,
-        _what("--layer", "Layer to excite; repeat for several, NAME=WEIGHT to weigh."),
+        _what(
+            "--layer",
+            "Layer to excite; repeat for several, NAME=WEIGHT to weigh. With --class: the layer of "
+            "the logits, default logits.",
+        ),
     ] = None,
     objective: Annotated[
         Literal["mean", "energy"] | None,
@@ -60,7 +64,12 @@ def dream(
         str | None, _what("--neuron", "ROW,COLUMN of the channel on the layer's own grid.")
     ] = None,
     class_index: Annotated[
-        int | None, _what("--class", "Logit of a class of a segmentation network.")
+        int | None,
+        _what(
+            "--class",
+            "Logit of a class of a segmentation network; --layer then names the layer of the logits, "
+            "default logits.",
+        ),
     ] = None,
     within: Annotated[
         str | None,
@@ -213,6 +222,13 @@ def dream(
         chosen = int(bscan)  # type: ignore[assignment]
     several = channels is not None or seeds is not None or isinstance(chosen, (str, list))
     _check_together(given, several or path.is_dir(), optimizer, control, transform, parametrization)
+    if every is not None and every > steps:
+        refuse(
+            f"--every {every} is beyond --steps {steps}, so that no step would be kept: give at most "
+            f"{steps}."
+            if steps
+            else f"--every {every} keeps steps, and --steps is 0."
+        )
     settings = {
         "model": absolute(model),
         "path": absolute(path),
@@ -330,6 +346,11 @@ def figure(
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
     if kind == "film":
+        if out.suffix.lower() not in (".gif", ".mp4"):
+            raise typer.BadParameter(
+                f"--out {out.name}: a film ends in .gif or .mp4. The ascent as one picture is --kind "
+                "filmstrip."
+            )
         write_animation(load_result(result), out, fps=10 if fps is None else fps, style=style)
     elif kind == "atlas":
         from medream.dream.sweep import load_results

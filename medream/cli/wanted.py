@@ -111,10 +111,28 @@ def _picture(path: str, index: int | None) -> Any:
     scans = read_scans(path)
     if (index is None and len(scans) > 1) or (index or 0) >= len(scans):
         raise ScanError(
-            f"{path} holds {len(scans)} B-scans: choose the one to match with --match-bscan 0 to "
-            f"{len(scans) - 1}."
+            f"{path} holds {counted(len(scans), 'B-scan')}: choose the one to match with --match-bscan "
+            f"{up_to(len(scans))}."
         )
     return scans[index or 0].image
+
+
+def counted(count: int, what: str) -> str:
+    """Say how many.
+
+    >>> counted(1, "B-scan"), counted(3, "B-scan")
+    ('1 B-scan', '3 B-scans')
+    """
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def up_to(count: int) -> str:
+    """Say which numbers from 0 there are.
+
+    >>> up_to(1), up_to(2), up_to(9)
+    ('0', '0 or 1', '0 to 8')
+    """
+    return ("0", "0 or 1")[count - 1] if count in (1, 2) else f"0 to {count - 1}"
 
 
 def with_channel(spec: Any, index: int) -> Any:
