@@ -348,3 +348,19 @@ def test_duke_volume_in_order(shared_data):
     assert len(scans) == 61
     assert scans[9].source.path.endswith("bscan_10.png")
     assert {scan.shape for scan in scans} == {(496, 768)}
+
+
+def test_pixels_that_are_no_numbers_are_counted_and_the_first_is_named(tmp_path):
+    image = np.full((4, 6), 0.5, "float32")
+    image[2, 3], image[3, 5] = np.nan, np.inf
+    np.save(tmp_path / "one.npy", image)
+    with pytest.raises(ScanError, match=r"2 of 24 pixels that are not finite .* row 2, column 3\."):
+        read_scans(tmp_path / "one.npy")
+    image[3, 5] = 0
+    np.save(tmp_path / "many.npy", np.stack([np.zeros_like(image), image]))
+    with pytest.raises(ScanError, match="B-scan 1, row 2, column 3"):
+        read_scans(tmp_path / "many.npy")
+    nibabel = pytest.importorskip("nibabel")
+    nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), tmp_path / "one.nii")
+    with pytest.raises(ScanError, match=r"1 of 24 pixels that is not finite .* index \("):
+        read_scans(tmp_path / "one.nii")

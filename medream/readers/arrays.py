@@ -14,7 +14,7 @@ from medream.errors import ScanError
 from medream.readers.damage import check_claim
 from medream.readers.described import as_written
 from medream.readers.header import Header, chosen
-from medream.readers.intensity import linear
+from medream.readers.intensity import check_finite, linear
 from medream.readers.names import cannot_read
 from medream.readers.valid import valid_mask
 from medream.scan import Scan, Source
@@ -178,10 +178,12 @@ def _scaled(array: np.ndarray, path: Path) -> np.ndarray:
             f"{path}: the image has type {array.dtype}; expected uint8, uint16, or floating point "
             "in [0, 1]."
         )
+    shown = array[0] if len(array) == 1 else array
+    check_finite(shown, f"{path}: the image", ("B-scan", "row", "column")[-shown.ndim :])
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         raise ScanError(
-            f"{path}: the image runs from {array.min():g} to {array.max():g}; expected finite "
-            "values in [0, 1]. Divide by the full range of the device before saving."
+            f"{path}: the image runs from {array.min():g} to {array.max():g}; expected values "
+            "in [0, 1]. Divide by the full range of the device before saving."
         )
     return array.astype(np.float32)
 

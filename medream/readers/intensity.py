@@ -77,6 +77,7 @@ def value_range(values: np.ndarray, path: Path) -> float:
         return full
     if values.dtype.kind not in "iufb":
         raise ScanError(f"{path} holds values of type {values.dtype}; expected grey values.")
+    check_finite(values, path)
     low, high = float(values.min()), float(values.max())
     if values.dtype.kind == "f":
         if low >= -_SLACK and high <= 1 + _SLACK:
@@ -98,6 +99,30 @@ def value_range(values: np.ndarray, path: Path) -> float:
         f"{path} holds {values.dtype} from {low:g} to {high:g}, whose range nobody can tell; "
         "expected 8 or 16 bit unsigned, floating point from 0 to 1, or whole numbers from 0 to 255. "
         "Divide by the range of the device and save it again."
+    )
+
+
+def check_finite(values: np.ndarray, what: object, axes: tuple[str, ...] = ()) -> None:
+    """Refuse values that are no numbers, and say how many and where.
+
+    Raises
+    ------
+    ScanError
+        When a value is NaN or infinite.
+    """
+    if values.dtype.kind != "f" or not values.size:
+        return
+    if np.isfinite(values.min()) and np.isfinite(values.max()):
+        return
+    wrong = ~np.isfinite(values)
+    count = int(wrong.sum())
+    first = [int(k) for k in np.unravel_index(int(wrong.argmax()), values.shape)]
+    place = f"index {tuple(first)}"
+    if len(axes) == len(first):
+        place = ", ".join(f"{axis} {k}" for axis, k in zip(axes, first, strict=True))
+    raise ScanError(
+        f"{what} has {count} of {values.size} pixels that {'is' if count == 1 else 'are'} not finite "
+        f"(NaN or infinite), the first at {place}. Give every pixel a number, 0 outside the scan."
     )
 
 
