@@ -265,7 +265,7 @@ def test_another_dream_is_not_replaced_by_accident(folder, tmp_path):
     dream(folder, out, *LAYER)
     dream(folder, out, *LAYER)
     said = dream(folder, out, "--layer", "mid_conv2", code=1)
-    assert "objective" in said
+    assert "objective (dec1_conv2, now mid_conv2)" in said
     assert "--overwrite" in said
     assert md.load_result(out).objective == "dec1_conv2"
     dream(folder, out, "--layer", "mid_conv2", "--overwrite")

@@ -265,10 +265,24 @@ def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str
                 a, b = (each.get(name, usual.get(name)) for each in (before, now))
                 if a != b:
                     found.append(f"{name} ({a}, now {b})")
+        elif key == "objective":
+            labels = _label(before), _label(now)
+            told = None not in labels and labels[0] != labels[1]
+            found.append(f"objective ({labels[0]}, now {labels[1]})" if told else key)
         else:
             plain = isinstance(before, (int, str)) and isinstance(now, (int, str))
             found.append(f"{key} ({before}, now {now})" if plain and key != "control" else key)
     return found
+
+
+def _label(spec: Any) -> str | None:
+    """Return the label of an objective's spec; None where that needs another model."""
+    from medream.dream.objectives import objective_from_spec
+
+    try:
+        return objective_from_spec(spec).label
+    except ConfigError:
+        return None
 
 
 class _Dreams:
