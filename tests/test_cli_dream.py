@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -190,6 +191,47 @@ def test_many_scans_and_many_seeds(folder, tmp_path):
     zero, three = (made for _, made in md.load_results(tmp_path / "seeds"))
     assert (zero.config.seed, three.config.seed) == (0, 3)
     assert not np.array_equal(zero.dream, three.dream)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A data set of which one scan has no fluid, and the number of its scans."""
+    from medream.phantom import save_phantom
+
+    root = tmp_path_factory.mktemp("labelled") / "set"
+    scans = md.phantom_scans(12, seed=3, size=(32, 40))
+    scans[1] = replace(scans[1], mask=np.zeros_like(scans[1].mask))
+    save_phantom(scans, root)
+    return root, sum(bool((scan.mask == 1).any()) for scan in scans)
+
+
+def test_scans_without_the_class_are_left_out_by_name(folder, labelled, tmp_path):
+    root, count = labelled
+    command = ("dream", folder / "net.keras", root, *QUICK, "--class", 1, "--in", "reference")
+    out = tmp_path / "out"
+    run(*command, "--out", out)
+    record = json.loads((out / "run.json").read_text())
+    made = [label for label, _ in md.load_results(out)]
+    assert (len(made), len(record["results"]["skipped"])) == (count, 12 - count)
+    assert not {*made} & {*record["results"]["skipped"]}
+    assert all("no pixel of class 1" in why for why in record["results"]["skipped"].values())
+    assert not json.loads((out / made[0] / "run.json").read_text())["results"]
+    run("rerun", out, "--out", tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(out)
+
+
+def test_a_class_that_no_scan_has_leaves_no_folder(folder, tmp_path):
+    words = ("--class", 1, "--in", "reference")
+    said = dream(folder, tmp_path / "many", *words, scan="scans", code=1)
+    assert "None of the 2 scans" in said
+    assert "a.png" in said
+    said = dream(folder, tmp_path / "one", *words, code=1)
+    assert "a.png" in said
+    said = dream(folder, tmp_path / "one", "--class", 1, "--layer", "logit", code=1)
+    assert "that --layer chooses" in said
+    # What is found out only on the way leaves nothing either.
+    dream(folder, tmp_path / "late", "--layer", "nowhere", scan="scans", code=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

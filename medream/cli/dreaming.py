@@ -42,15 +42,61 @@ def run_dream(
     starts = _starts(settings, scans)
     model = load_model(settings["model"])
     config = DreamConfig.from_json(settings["dream"])
-    record = RunRecord("dream", settings, seed=config.seed, inputs=_inputs(settings, scans))
     make = partial(objective_from_spec, load=cache(load_model))
+    skipped = _without_class(model, starts, make(settings["objective"]), settings, many)
+    record = RunRecord("dream", settings, seed=config.seed, inputs=_inputs(settings, scans))
     finish = _finisher(model, scans, settings)
     if many or several:
         many_settings = (config, settings, out, record, finish, resume, overwrite)
-        return _dream_many(model, starts, make, *many_settings)
+        return _dream_many(model, starts, skipped, make, *many_settings)
     check_writable(out)
     wanted = make(settings["objective"])
     return _dream_one(model, starts[0], wanted, config, settings, out, record, finish, resume)
+
+
+def _without_class(
+    model: Any, scans: list[Any], objective: Any, settings: dict[str, Any], many: bool
+) -> dict[int, str]:
+    """Return which scans have no place for a class to be dreamt in, by number, and why.
+
+    Raises
+    ------
+    ConfigError
+        When no scan is left; it names the first.
+    LayerError
+        When the layer of the logits is missing.
+    """
+    from medream.dream.graph import find_layers, open_network
+    from medream.dream.operands import regions
+    from medream.errors import ConfigError, LayerError
+
+    of_classes = found_in(settings["objective"], ("class_score",))
+    if not of_classes:
+        return {}
+    network = open_network(model)
+    try:
+        find_layers(network, [part["layer"] for part in of_classes])
+    except LayerError as error:
+        raise LayerError(
+            f"{error} --class reads the logits of a layer that --layer chooses (default logits)."
+        ) from error
+    reasons: dict[int, str] = {}
+    for number, scan in enumerate(scans):
+        try:
+            regions(network, [(objective, scan.image[..., None], scan.mask)])
+        except ConfigError as error:
+            reasons[number] = str(error)
+    if len(reasons) == len(scans):
+        which = _called(scans[0], settings)
+        none = f"None of the {len(scans)} scans can be dreamt on. The first, " if many else ""
+        raise ConfigError(f"{none}{which}: {reasons[0]}")
+    return reasons
+
+
+def _called(scan: Any, settings: dict[str, Any]) -> str:
+    """Return what a message calls a scan: its file, or that and its B-scan."""
+    path = scan.source.path or settings["path"]
+    return str(path) if scan.source.picture else f"{path}, {scan.source.name}"
 
 
 def _dream_one(
@@ -156,13 +202,20 @@ def _to_go_on(out: Path, record: Any, model: Any, scan: Any) -> Any:
 
 
 def _dream_many(
-    model: Any, scans: list[Any], make: Callable[..., Any], config: Any, settings: dict[str, Any],
-    out: Path, record: Any, finish: Callable[..., Any], resume: bool, overwrite: bool,
+    model: Any, scans: list[Any], skipped: dict[int, str], make: Callable[..., Any], config: Any,
+    settings: dict[str, Any], out: Path, record: Any, finish: Callable[..., Any], resume: bool,
+    overwrite: bool,
 ) -> Path:  # fmt: skip
     """Dream many into a folder; or, of a record that names only one of them, that one."""
     from medream.dream.sweep import COMMAND, dream_again, dream_into
 
     plan = _plan(model, scans, settings)
+    reasons = {plan.names[number]: reason for number, reason in skipped.items()}
+    if skipped:
+        kept = [number for number in range(len(scans)) if number not in skipped]
+        plan = replace(
+            plan, images=[plan.images[k] for k in kept], names=[plan.names[k] for k in kept]
+        )
     given = (model, plan.images, [make(spec) for spec in plan.specs], plan.seeds, plan.names)
     only = settings.get("only")
     if only is not None:
@@ -170,11 +223,14 @@ def _dream_many(
         result, scan = dream_again(only, *given, settings["batch"], settings["control"], config)
         replaced = replace(record, seed=result.config.seed)
         return finish(result, scan).save(out, replaced)
+    for name, reason in reasons.items():
+        say(f"scan {name} is left out: {reason}")
+    results = {**record.results, **({"skipped": reasons} if reasons else {})}
     try:
         dream_into(
             out, *given, batch=settings["batch"], control=settings["control"], config=config,
             kind=plan.kind, resume=resume, overwrite=overwrite, finish=finish,
-            record=replace(record, command=COMMAND),
+            record=replace(record, command=COMMAND, results=results),
         )  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt(

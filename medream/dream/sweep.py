@@ -104,8 +104,6 @@ def dream_into(
     ...     sorted(path.name for path in Path(out).iterdir())
     ['dreams.csv', 'first_0', 'first_1', 'run.json']
     """
-    from medream.dream.engine import dream_many
-
     folder = Path(folder)
     if kind not in KINDS:
         raise ConfigError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}.")
@@ -114,7 +112,31 @@ def dream_into(
     dreams = _Dreams.of(images, objectives, seeds, names, config, kind)
     if record is None:
         record = RunRecord("dream many", _from_python(model, dreams, batch, control, config))
+    begun = folder.exists()
     _open(folder, record, resume, overwrite)
+    try:
+        return _dream_each(
+            folder, model, dreams, size, control, config, kind, record, finish or _as_it_is
+        )
+    except Exception:
+        # A folder of nothing but the record would only stand in the way of the next attempt.
+        if [path.name for path in folder.iterdir()] == [RUN_FILE]:
+            (folder / RUN_FILE).unlink()
+            if not begun:
+                folder.rmdir()
+        raise
+
+
+def _as_it_is(result: DreamResult, image: _Image) -> DreamResult:
+    return result
+
+
+def _dream_each(
+    folder: Path, model: keras.Model, dreams: _Dreams, size: int, control: bool, config: DreamConfig,
+    kind: str, record: RunRecord, finish: Callable[[DreamResult, _Image], DreamResult],
+) -> Path:  # fmt: skip
+    """Dream what is not there yet into the folder, with its table and its record."""
+    from medream.dream.engine import dream_many
 
     rows: list[dict[str, Any]] = []
     fresh, started = 0, time.monotonic()
@@ -134,7 +156,7 @@ def dream_into(
             with _no_word_of_dead():
                 made = list(dream_many(model, images_, objectives_, seeds_, size, control, config))
             for k, (name, image, result) in enumerate(zip(names_, images_, made, strict=True)):
-                result = finish(result, image) if finish is not None else result
+                result = finish(result, image)
                 result.save(folder / name, _record_of(record, name, result))
                 found[k] = result
             fresh += len(group)
@@ -147,7 +169,7 @@ def dream_into(
         warnings.warn(
             f"{len(dead)} of {len(rows)} dreams are the image itself, since the gradient is exactly "
             f"zero (dead or saturated): {', '.join(dead[:12])}{', ...' if len(dead) > 12 else ''}.",
-            stacklevel=2,
+            stacklevel=3,
         )
     record.write(folder, dreams=len(rows), dead=len(dead), table=_table(kind))
     return folder
@@ -419,7 +441,7 @@ def _record_of(record: RunRecord, name: str, result: DreamResult) -> RunRecord |
     if record.settings.get("path") is None:
         return None
     settings = {**record.settings, "only": name}
-    return replace(record, command="dream", settings=settings, seed=result.config.seed)
+    return replace(record, command="dream", settings=settings, seed=result.config.seed, results={})
 
 
 def _command(folder: Path) -> str | None:
