@@ -38,6 +38,8 @@ from medream.progress import progress
 OnStep = Callable[[int, np.ndarray, np.ndarray], bool]
 Rule = tuple[tuple[int, int], tuple[int, int]]
 
+_BY_DEVIATION = ("std", "standardize", "rms")  # normalisations that set the size of a step
+_AHEAD = 0.01  # of a direction, for how it moves the image
 _KEPT = 32  # compiled steps per model; beyond that the oldest goes
 _compiled: weakref.WeakKeyDictionary[keras.Model, dict[Any, Any]] = weakref.WeakKeyDictionary()
 
@@ -147,26 +149,58 @@ def climbed(
     number: tf.Tensor,
 ) -> tuple[list[tf.Tensor], list[list[tf.Tensor]], tf.Tensor]:  # fmt: skip
     """Return the state and the optimiser's tensors after a step, and the slopes (batch,)."""
-    following, kept = [], []
-    slopes = tf.zeros_like(rates)
-    for tensor, gradient, slot in zip(state, gradients, slots, strict=True):
+    slopes, directions = tf.zeros_like(rates), []
+    for tensor, gradient in zip(state, gradients, strict=True):
         gradient = tf.zeros_like(tensor) if gradient is None else gradient
         if _is_pixels(recipe):
             counted = tf.cast(tf.broadcast_to(inside, tf.shape(tensor)), tf.float32)
         else:
             counted = tf.ones_like(tensor)
+        directions.append(NORMALISATIONS[recipe.gradient](gradient, counted))
+        slopes = tf.maximum(slopes, _steepest(gradient))
+    if not _is_pixels(recipe) and recipe.gradient in _BY_DEVIATION:
+        directions = _sized(recipe, state, directions, base, inside)
+    following, kept = [], []
+    for tensor, direction, slot in zip(state, directions, slots, strict=True):
         # A tensor that the batch shares moves by what the fastest image asks.
-        rate = rates if tensor.shape[0] == rates.shape[0] else tf.reduce_max(rates)[None]
-        rate = tf.reshape(rate, [-1, *[1] * (len(tensor.shape) - 1)])
-        direction = NORMALISATIONS[recipe.gradient](gradient, counted)
+        rate = _per_item(rates, tensor, tf.reduce_max)
         move, slot = advance(recipe.optimizer, direction, slot, number, recipe.momentum)
         moved = tensor + move * rate
         if _is_pixels(recipe):
             moved = tf.where(inside, BOUNDS[recipe.bounds](moved), base)
         following.append(moved)
         kept.append(slot)
-        slopes = tf.maximum(slopes, _steepest(gradient))
     return following, kept, slopes
+
+
+def _sized(
+    recipe: Recipe,
+    state: list[tf.Tensor],
+    directions: list[tf.Tensor],
+    base: tf.Tensor,
+    inside: tf.Tensor,
+) -> list[tf.Tensor]:
+    """Scale directions so that the image, not its coefficients, moves by a root mean square of 1.
+
+    A few coefficients of low frequencies would else move the whole image at once.
+    """
+    ahead = [
+        tensor + _AHEAD * direction for tensor, direction in zip(state, directions, strict=True)
+    ]
+    decode = recipe.parametrization.decode
+    moved = (decode(ahead, base) - decode(list(state), base)) / _AHEAD
+    within = tf.cast(tf.broadcast_to(inside, tf.shape(moved)), tf.float32)
+    square = tf.reduce_sum(tf.square(moved) * within, [1, 2, 3])
+    size = tf.sqrt(square / tf.maximum(tf.reduce_sum(within, [1, 2, 3]), 1.0))
+    return [
+        direction / (_per_item(size, direction, tf.reduce_mean) + 1e-8) for direction in directions
+    ]
+
+
+def _per_item(values: tf.Tensor, tensor: tf.Tensor, shared: Callable[..., tf.Tensor]) -> tf.Tensor:
+    """Return the batch's values in the axes of a tensor, as one where the batch shares it."""
+    found = values if tensor.shape[0] == values.shape[0] else shared(values)[None]
+    return tf.reshape(found, [-1, *[1] * (len(tensor.shape) - 1)])
 
 
 def _steepest(gradient: tf.Tensor) -> tf.Tensor:
@@ -284,6 +318,8 @@ def climb(
                 )
             history.append(value)
             steepest = np.maximum(steepest, slope)
+            if number > first:
+                update(objective=float(value.mean()))
             if (
                 number > first
                 and on_step is not None
@@ -296,7 +332,6 @@ def climb(
                     break
             if number < steps:
                 current, kept = following, next_kept
-                update(objective=float(value.mean()))
     assert shown_images is not None
     at, slots = tf.nest.map_structure(lambda tensor: tensor.numpy(), (current, kept))
     return Climb(shown_images.numpy(), np.stack(history), steepest, at, slots)

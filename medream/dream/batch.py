@@ -63,14 +63,8 @@ def dream_batch(
     frames = _Frames(config.every, batch.originals, on_step, resume)
     going = None if resume is None else _resumed(resume, items[0], config, batch.recipe)
     dreamt = batch.dream(batch.weights, "dream", frames.keep, going)
-    for item, steepest in zip(items, dreamt.steepest, strict=False):
-        if steepest == 0.0:
-            warnings.warn(
-                f"The gradient of {item.objective.label!r} is exactly zero on this image, so the "
-                "dream is the image itself. The layer is dead here (all its ReLUs are off) or "
-                "saturated: choose another layer, or the logits in place of the probabilities.",
-                stacklevel=3,
-            )
+    for k, item in enumerate(items):
+        _warn_of_stillness(item, dreamt, k, config)
     enhanced = None if config.octaves is None else batch.enhanced()
     controls = batch.controls() if control else {}
     results = []
@@ -101,6 +95,27 @@ def dream_batch(
     return results
 
 
+def _warn_of_stillness(item: Item, dreamt: Climb, k: int, config: DreamConfig) -> None:
+    """Warn when a dream shows nothing of its objective."""
+    history, label = dreamt.history[:, k], item.objective.label
+    unmoved = config.steps > 0 and np.array_equal(dreamt.images[k], item.image)
+    if dreamt.steepest[k] == 0.0 or unmoved:
+        warnings.warn(
+            f"The gradient of {label!r} is exactly zero on this image, or too small to move it, so "
+            "the dream is the image itself. The layer is dead here (all its ReLUs are off), saturated, "
+            "or constant as the mean of a softmax is: choose another layer or channel, or the "
+            "logits in place of the probabilities.",
+            stacklevel=5,
+        )
+    elif len(history) > 1 and not config.transforms and history[-1] <= history[0]:
+        warnings.warn(
+            f"{label!r} did not rise ({history[0]:.4g} to {history[-1]:.4g}), so the dream shows "
+            "nothing of it: its gradient is rounding alone, or the steps are too large. Choose "
+            "another layer or channel, or a smaller step_size.",
+            stacklevel=5,
+        )
+
+
 class _Batch:
     """Items that are climbed together in one precision, filled up to `size` by the last one."""
 
@@ -117,6 +132,11 @@ class _Batch:
         self.recipe = Recipe.of(config, precision)
         for view in self.sight.views:
             _check_channels(view.network, self.originals.shape[3])
+        # Told before the first step, not after the dream.
+        self.octaves = octave_shapes(
+            self.originals.shape[1:3], config.octaves or (), config.octave_scale,
+            *self.sight.size, tiled=config.tile is not None,
+        )  # fmt: skip
         self.weights = self.sight.weights()
         self.regions = operands.regions(
             network, [(item.objective, item.image, item.reference) for item in self.items]
@@ -173,21 +193,16 @@ class _Batch:
 
     def enhanced(self) -> np.ndarray:
         """Climb through the octaves."""
-        config = self.config
-        shapes = octave_shapes(
-            self.originals.shape[1:3], config.octaves or (), config.octave_scale,
-            *self.sight.size, tiled=config.tile is not None,
-        )  # fmt: skip
 
         def climb_octave(
             starts: np.ndarray, bases: np.ndarray, inside: np.ndarray, number: int
         ) -> np.ndarray:
-            label = f"enhanced, octave {number + 1}/{len(shapes)}"
+            label = f"enhanced, octave {number + 1}/{len(self.octaves)}"
             return self._climb(
-                starts, bases, inside, self.weights, config.octave_steps, label, number + 1
+                starts, bases, inside, self.weights, self.config.octave_steps, label, number + 1
             ).images
 
-        return enhance(self.originals, self.inside, shapes, climb_octave)
+        return enhance(self.originals, self.inside, self.octaves, climb_octave)
 
     def controls(self) -> dict[int, tuple[Climb, int]]:
         """Climb on re-drawn weights; return for each item the climb and the seed of the weights."""

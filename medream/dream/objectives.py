@@ -363,6 +363,7 @@ def class_score(
     'class 1 in rows 10 to 29, columns 20 to 59'
     """
     kept, label = _region(region)
+    label = label if layer == "logits" else f" of {layer}{label}"
     operands = (Constant(np.array([index], np.float32)), Region(kept, index, layer))
 
     def evaluate(activations: Activations, operands: Sequence[tf.Tensor]) -> tf.Tensor:

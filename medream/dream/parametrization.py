@@ -93,6 +93,7 @@ def fourier(decay: float = 1.0) -> Parametrization:
     width)) ** decay, f in cycles per pixel. The weights are normalised so that independent
     coefficients of unit deviation make a change of unit deviation. A change of unit deviation
     in pixels so costs each frequency in proportion to its weight: steps go into large forms.
+    The weight of the mean is 0: as the heaviest of all it would run away to white or black.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def fourier(decay: float = 1.0) -> Parametrization:
     Notes
     -----
     With weights of 1 (decay 0) the map from coefficients to pixels has singular values 1, and
-    0 for what a real image cannot have: of the columns that hold both a frequency and its
+    0 for the mean and for what a real image cannot have: of the columns that hold both a frequency and its
     conjugate (0, and width / 2 where width is even) only the conjugate-symmetric part counts.
 
     References
@@ -350,10 +351,12 @@ def _weights(depth: int, width: int, decay: float) -> np.ndarray:
     """Return what the coefficients of `fourier` are multiplied by; (depth, width // 2 + 1)."""
     frequency = np.hypot(np.fft.fftfreq(depth)[:, None], np.fft.rfftfreq(width)[None, :])
     weights = 1 / np.maximum(frequency, 1 / max(depth, width)) ** decay
+    weights[0, 0] = 0.0  # else the mean, the heaviest of all, runs away to white or black
     shared = _shared_columns(width)
-    # A pixel's variance is the mean of the squares over the full spectrum, in which all but
-    # the shared columns stand twice.
-    power = np.sum(weights**2 * np.where(shared, 1, 2)) / (depth * width)
+    # The variance about the mean is that of the squares over the full spectrum without the mean,
+    # in which all but the shared columns stand twice.
+    power = np.sum(weights**2 * np.where(shared, 1, 2)) / max(depth * width - 1, 1)
+    power = power or 1.0  # a single pixel has nothing but its mean
     # Real and imaginary part together have variance 2; in a shared column, the symmetric part
     # of two such entries, or the real part of one, has 1.
     return weights / math.sqrt(power) * np.where(shared, 1.0, math.sqrt(0.5))

@@ -37,6 +37,7 @@ from medream.dream.graph import (
     size_rule,
 )
 from medream.dream.lowering import Lowered, lower
+from medream.errors import ConfigError, MedreamError
 
 Shape = tuple[int, int, int, int]  # batch, depth, width, channels
 Weights = list[Any]  # for each network (plain tensors, prepared tensors of the lowered layers)
@@ -177,12 +178,35 @@ class Sight:
         scores = []
         for item in range(batch):
             activations: Activations = {name: values[item][None] for name, values in layers.items()}
-            score = self.objective.value(activations, [values[item] for values in handed])
-            scores.append(tf.reshape(tf.cast(score, tf.float32), ()))
+            scores.append(self._score(activations, [values[item] for values in handed], shapes))
         found = tf.stack(scores)
         if diversity and batch > 1:
             found -= diversity * _likeness([seen[0][name] for name in seen[0]])
         return found
+
+    def _score(
+        self,
+        activations: Activations,
+        operands: list[tf.Tensor],
+        shapes: dict[str, tuple[int, ...]],
+    ) -> tf.Tensor:
+        """Return the objective of one image; what a check can explain is not left to TensorFlow."""
+        label = self.objective.label
+        try:
+            score = tf.convert_to_tensor(self.objective.value(activations, operands))
+        except MedreamError:
+            raise
+        except Exception as error:
+            if self.objective.check is not None:
+                self.objective.check(shapes)
+            reason = f"{error}".strip().split("\n")[0]
+            raise ConfigError(f"The objective {label!r} cannot be computed: {reason}") from error
+        if score.shape.num_elements() != 1:
+            raise ConfigError(
+                f"The objective {label!r} gave an array of shape {tuple(score.shape)}, expected "
+                "one number; take its mean, say."
+            )
+        return tf.reshape(tf.cast(score, tf.float32), ())
 
 
 def open_sight(network: Network, objective: Objective, precision: str) -> Sight:
