@@ -48,3 +48,9 @@ def test_a_help_loads_nothing_heavy(command):
         "assert not {'numpy', 'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_class_and_its_layer_point_to_each_other():
+    shown = _words(run("dream", "--help", columns=300))
+    assert "With --class: the layer of the logits, default logits." in shown
+    assert "--layer then names the layer of the logits" in shown
