@@ -121,7 +121,7 @@ def check_finite(values: np.ndarray, what: object, axes: tuple[str, ...] = ()) -
     if len(axes) == len(first):
         place = ", ".join(f"{axis} {k}" for axis, k in zip(axes, first, strict=True))
     raise ScanError(
-        f"{what} has {count} of {values.size} pixels that {'is' if count == 1 else 'are'} not finite "
+        f"{what} holds {count} of {values.size} pixels that {'is' if count == 1 else 'are'} not finite "
         f"(NaN or infinite), the first at {place}. Give every pixel a number, 0 outside the scan."
     )
 
