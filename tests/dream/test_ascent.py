@@ -24,10 +24,10 @@ TRANSFORMS = {
 CUBE = list(itertools.product(OBJECTIVES, PARAMETRIZATIONS, TRANSFORMS))
 
 
-def _latin(name: str, parametrization: str, transform: str) -> bool:
-    """Every pair of an objective and a parametrization once, with one transform after the other."""
-    numbers = list(OBJECTIVES).index(name), list(PARAMETRIZATIONS).index(parametrization)
-    return list(TRANSFORMS).index(transform) == sum(numbers) % len(TRANSFORMS)
+def _usual(name: str, parametrization: str, transform: str) -> bool:
+    """Some of every kind with some of every other; the whole cube is run by `make slow`."""
+    k, n = list(OBJECTIVES).index(name), list(PARAMETRIZATIONS).index(parametrization)
+    return (k + n) % 2 == 0 and list(TRANSFORMS).index(transform) == (k // 2 + n) % len(TRANSFORMS)
 
 
 def _rises(model: keras.Model, scan: np.ndarray, objective, **settings) -> None:
@@ -38,7 +38,7 @@ def _rises(model: keras.Model, scan: np.ndarray, objective, **settings) -> None:
 
     def value(picture: np.ndarray) -> float:
         """The mean over draws, the same for both pictures."""
-        seeds = range(4 if settings["transforms"] else 1)
+        seeds = range(3 if settings["transforms"] else 1)
         once = [dream(model, picture, objective, steps=0, seed=s, **settings) for s in seeds]
         return float(np.mean([each.history[0] for each in once]))
 
@@ -52,7 +52,7 @@ def _cases(slow: bool):
     return [
         pytest.param(*case, marks=[pytest.mark.slow] if slow else [])
         for case in CUBE
-        if _latin(*case) != slow
+        if _usual(*case) != slow
     ]
 
 

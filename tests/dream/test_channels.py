@@ -61,7 +61,7 @@ def models() -> tuple[keras.Model, keras.Model]:
 
 @pytest.mark.parametrize(
     "objective",
-    ["enc", "pool", "mid_norm", "group", "layer_norm", "cat", "added", "probabilities", "head",
+    ["mid_norm", "group", "cat", "probabilities", "head",
      channel("cat", 7), neuron("mid", 2, (3, 5)), class_score(2, (4, 4, 20, 12), "logits")],
     ids=str,
 )  # fmt: skip

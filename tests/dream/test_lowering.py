@@ -50,10 +50,9 @@ UNETS = {
     "bilinear": UNetConfig(2, 4, up="bilinear"),
     "transposed": UNetConfig(2, 4, up="transposed"),
     "group": UNetConfig(2, 4, norm="group"),
-    "no norm": UNetConfig(2, 4, norm="none", dropout=0.0),
     "norms in the decoder": UNetConfig(2, 4, decoder_norm=True),
     "dilated": UNetConfig(2, 4, dilations=(1, 2, 3), head_filters=2, classes=3),
-    "shifted input": UNetConfig(1, 4, input_mean=0.4, input_std=0.2),
+    "shifted input, no norm": UNetConfig(1, 4, norm="none", input_mean=0.4, input_std=0.2),
 }
 
 

@@ -14,7 +14,9 @@ from medream.record import read_record
 from medream.scan import Scan
 from medream.store import load_model
 
-KINDS = [name for name in OBJECTIVES if name not in ("own", "on model")]
+KINDS = [
+    name for name in OBJECTIVES if name not in ("own", "on model", "energy", "cosine", "product")
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +54,15 @@ def test_every_objective_is_made_again_from_its_record(opened, scan, tmp_path, n
         "prediction": lambda: class_score(0, "prediction"),
         "mask": lambda: class_score(1, scan > 0.3),
     }.get(name, lambda: OBJECTIVES[name](other))()
-    replayed(dream(model, scan, objective, steps=3, octaves=None), tmp_path)
+    replayed(
+        dream(model, scan, objective, steps=3, octaves=None, control=name == "layer"), tmp_path
+    )
 
 
 SETTINGS = [
-    {"octaves": (-1, 0, 1), "octave_steps": 2, "octave_scale": 1.3, "seed": 4},
+    {"octaves": (-1, 0), "octave_steps": 2, "octave_scale": 1.3, "seed": 4},
     {"parametrization": {"kind": "fourier", "decay": 1.5}, "optimizer": "adam"},
     {"parametrization": "maco", "bounds": "reflect", "schedule": "cosine"},
-    {"parametrization": {"kind": "laplacian", "levels": 2}, "gradient": "rms"},
     {"parametrization": "lowrank", "optimizer": "momentum", "momentum": 0.5},
     {"transforms": ("jitter=2", "rotate=4", "scale", "blur", "noise"), "seed": 9},
     {"tile": 16, "overlap": 4, "gradient": "sign", "patience": 2},

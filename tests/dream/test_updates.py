@@ -100,8 +100,10 @@ def test_a_dream_stays_in_range_whatever_the_step(unet, bounds, parametrization)
     assert at_ends > 0.05 if bounds == "clip" else at_ends < 0.01
 
 
-@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
-@pytest.mark.parametrize("optimizer", ["plain", "adam"])
+@pytest.mark.parametrize(
+    ("parametrization", "optimizer"),
+    [*((p, "plain") for p in PARAMETRIZATIONS), ("pixels", "adam")],
+)
 def test_what_is_not_valid_or_no_region_of_interest_is_never_left(unet, parametrization, optimizer):
     image = noise(20, 24)
     valid, region = np.ones((20, 24), bool), np.zeros((20, 24), bool)
@@ -117,8 +119,7 @@ def test_what_is_not_valid_or_no_region_of_interest_is_never_left(unet, parametr
     assert np.array_equal(result.valid, ~outside)
 
 
-@pytest.mark.parametrize("tile", [None, 16])
-@pytest.mark.parametrize("transforms", [(), ("jitter=3", "noise=0.1")])
+@pytest.mark.parametrize(("transforms", "tile"), [((), None), (("jitter=3", "noise=0.1"), 16)])
 @pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
 def test_zero_steps_are_the_identity_in_every_setting(unet, parametrization, transforms, tile):
     image = noise(21, 26)
@@ -131,7 +132,7 @@ def test_zero_steps_are_the_identity_in_every_setting(unet, parametrization, tra
     assert result.dream.tobytes() == image.tobytes()
 
 
-@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
+@pytest.mark.parametrize("parametrization", ["fourier", "lowrank"])
 def test_zero_steps_in_octaves_are_the_identity_too(unet, parametrization):
     image = noise(21, 26)
     result = dream(
@@ -170,8 +171,15 @@ def test_a_callback_stops_and_resume_goes_on(unet):
 TRANSFORMS = ["", "jitter=2", "rotate=5", "scale", "blur", "noise"]
 
 
-@pytest.mark.parametrize("optimizer", ["plain", "momentum", "adam"])
-@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
+@pytest.mark.parametrize(
+    ("parametrization", "optimizer"),
+    [
+        (p, o)
+        for p in PARAMETRIZATIONS
+        for o in ("plain", "momentum", "adam")
+        if p == "pixels" or o != "momentum"
+    ],
+)
 def test_resume_is_bit_for_bit_the_uninterrupted_dream(unet, tmp_path, parametrization, optimizer):
     numbers = list(PARAMETRIZATIONS).index(parametrization), len(optimizer)
     transform = TRANSFORMS[sum(numbers) % len(TRANSFORMS)]
