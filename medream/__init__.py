@@ -114,6 +114,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    value: Any
     if name == "__version__":
         from importlib.metadata import version  # a tenth of a second, which --help need not wait
 
