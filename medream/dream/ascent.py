@@ -36,7 +36,6 @@ from medream.progress import progress
 
 # Called with (step, objectives (batch,), images (batch, depth, width, channels)); True stops.
 OnStep = Callable[[int, np.ndarray, np.ndarray], bool]
-Rule = tuple[tuple[int, int], tuple[int, int]]
 
 _BY_DEVIATION = ("std", "standardize", "rms")  # normalisations that set the size of a step
 _AHEAD = 0.01  # of a direction, for how it moves the image
