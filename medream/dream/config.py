@@ -156,6 +156,29 @@ class DreamConfig:
         return cls(**settings)
 
 
+def settle(config: DreamConfig | None, given: Mapping[str, Any]) -> DreamConfig:
+    """Return the config, or that of settings by name.
+
+    Raises
+    ------
+    ConfigError
+        When a setting is unknown or refused, or is given beside a config.
+    """
+    if config is None:
+        return DreamConfig.from_json(given)
+    usual = {field.name: field.default for field in fields(DreamConfig)}
+    changed = [name for name, value in given.items() if value != usual.get(name)]
+    unknown = [name for name in given if name not in usual]
+    if unknown:
+        raise ConfigError(f"A dream has no setting {unknown[0]!r}. {nearest(unknown[0], usual)}")
+    if changed:
+        raise ConfigError(
+            f"{', '.join(changed)} given beside config; give every setting in one place: "
+            "dataclasses.replace(config, ...) changes a config."
+        )
+    return config
+
+
 def _integer(name: str, value: Any, least: int | None = None) -> int:
     whole = not isinstance(value, bool) and hasattr(value, "__index__")
     if not whole or (least is not None and int(value) < least):

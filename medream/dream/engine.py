@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import keras
@@ -11,11 +10,11 @@ import numpy as np
 
 from medream.dream.algebra import Objective
 from medream.dream.batch import Item, alike, dream_batch
-from medream.dream.config import DEFAULT_OCTAVES, DreamConfig
+from medream.dream.config import DEFAULT_OCTAVES, DreamConfig, settle
 from medream.dream.objectives import as_objective
 from medream.dream.precision import gains_from_batches
 from medream.dream.result import DreamResult
-from medream.errors import ConfigError, ScanError, nearest
+from medream.errors import ConfigError, ScanError
 from medream.scan import Scan
 
 _Wanted = str | list[str] | Mapping[str, float] | Objective
@@ -126,7 +125,7 @@ def dream(
         "steps": steps, "step_size": step_size, "octaves": octaves, "precision": precision,
         "seed": seed, **settings,
     }  # fmt: skip
-    config = _settle(config, given)
+    config = settle(config, given)
     item = _item(image, objective, config.seed, valid, region, spacing_mm)
 
     def tell(step: int, values: np.ndarray, images: np.ndarray) -> bool:
@@ -190,7 +189,7 @@ def dream_many(
     >>> [result.objective for result in dream_many(model, scan, wanted, **quick)]
     ['first[0]', 'first[1]', 'first[2]', 'first[3]']
     """
-    config = _settle(config, settings)
+    config = settle(config, settings)
     if batch is None:
         batch = 4 if gains_from_batches(config.precision) else 1
     if isinstance(batch, bool) or not hasattr(batch, "__index__") or batch < 1:
@@ -243,22 +242,6 @@ def _item(
     kept = valid is not None or region is not None
     wanted = as_objective(objective)
     return Item(original, image.shape, inside, kept, wanted, seed, reference, spacing_mm)
-
-
-def _settle(config: DreamConfig | None, given: dict[str, Any]) -> DreamConfig:
-    if config is None:
-        return DreamConfig.from_json(given)
-    usual = {field.name: field.default for field in fields(DreamConfig)}
-    changed = [name for name, value in given.items() if value != usual.get(name)]
-    unknown = [name for name in given if name not in usual]
-    if unknown:
-        raise ConfigError(f"A dream has no setting {unknown[0]!r}. {nearest(unknown[0], usual)}")
-    if changed:
-        raise ConfigError(
-            f"{', '.join(changed)} given beside config; give every setting in one place: "
-            "dataclasses.replace(config, ...) changes a config."
-        )
-    return config
 
 
 def _check_image(image: Any) -> np.ndarray:

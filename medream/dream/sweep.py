@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medream.dream.config import DreamConfig
+from medream.dream.config import DreamConfig, settle
 from medream.dream.result import DreamResult, load_result
 from medream.errors import ConfigError, OutputError
 from medream.files import RUN_FILE, claim_folder, write_text
@@ -107,7 +107,7 @@ def dream_into(
     folder = Path(folder)
     if kind not in KINDS:
         raise ConfigError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}.")
-    config = settled(config, settings)
+    config = settle(config, settings)
     size = _batch_size(batch, config)
     dreams = _Dreams.of(images, objectives, seeds, names, config, kind)
     if record is None:
@@ -247,24 +247,6 @@ def _batch_size(batch: int | None, config: DreamConfig) -> int:
     kind = config.parametrization
     shared = config.diversity > 0 or (kind if isinstance(kind, str) else kind["kind"]) == "lowrank"
     return 4 if shared or gains_from_batches(config.precision) else 1
-
-
-def settled(config: DreamConfig | None, settings: Mapping[str, Any]) -> DreamConfig:
-    """Return the config, or that of settings by name.
-
-    Raises
-    ------
-    ConfigError
-        When both are given, or a setting is refused.
-    """
-    if config is None:
-        return DreamConfig.from_json(settings)
-    if settings:
-        raise ConfigError(
-            f"{', '.join(settings)} given beside config; give every setting in one place: "
-            "dataclasses.replace(config, ...) changes a config."
-        )
-    return config
 
 
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
