@@ -37,9 +37,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-from medream.cli import convert, data, datasets, dreams, models, runs  # noqa: E402  (the commands register on `app`)
+from medream.cli import convert, data, datasets, dreams, evaluate, layers, runs, segment, train  # noqa: E402  (the commands register on `app`)
 
-__all__ = ["app", "convert", "data", "datasets", "dreams", "main", "models", "runs"]
+__all__ = [
+    "app",
+    "convert",
+    "data",
+    "datasets",
+    "dreams",
+    "evaluate",
+    "layers",
+    "main",
+    "runs",
+    "segment",
+    "train",
+]
 
 
 @app.callback(invoke_without_command=True)

@@ -113,7 +113,11 @@ def _print_table(path: Path, axes: list[str] | None) -> None:
         dataset, errors = dataset_at(path, skip_bad=True)
         headers, _ = list_below(path, axes=axes)
         kinds = {header.format for header in headers}
-        if dataset.adapter == "folder" and "picture" in kinds and len(kinds - {"picture folder"}) > 1:
+        if (
+            dataset.adapter == "folder"
+            and "picture" in kinds
+            and len(kinds - {"picture folder"}) > 1
+        ):
             errors = []  # pictures and volumes: all of them are shown, as they are
         else:
             try:
@@ -151,8 +155,28 @@ def _warn_of_spacings(origins: Sequence[Any], spacings: Sequence[Any]) -> None:
             )
 
 
-_HEADER_COLUMNS = ["format", "device", "eye", "B-scans", "size", "spacing (mm)", "subject", "volume", "masks"]
-_VOLUME_COLUMNS = ["subject", "volume", "B-scans", "size", "spacing (mm)", "eye", "device", "classes", "masks"]
+_HEADER_COLUMNS = [
+    "format",
+    "device",
+    "eye",
+    "B-scans",
+    "size",
+    "spacing (mm)",
+    "subject",
+    "volume",
+    "masks",
+]
+_VOLUME_COLUMNS = [
+    "subject",
+    "volume",
+    "B-scans",
+    "size",
+    "spacing (mm)",
+    "eye",
+    "device",
+    "classes",
+    "masks",
+]
 
 
 def _row(header: Any) -> list[str]:
@@ -175,8 +199,12 @@ def _volumes(scans: Any) -> list[list[str]]:
     rows = []
     for (subject, volume), members in volumes.items():
         sizes = sorted({f"{s.shape[0]} x {s.shape[1]}" for s in members})
-        spacings = sorted({"unknown" if s.spacing_mm is None else "{:.4g} x {:.4g}".format(*s.spacing_mm)
-                           for s in members})
+        spacings = sorted(
+            {
+                "unknown" if s.spacing_mm is None else "{:.4g} x {:.4g}".format(*s.spacing_mm)
+                for s in members
+            }
+        )
         first = members[0]
         rows.append([
             subject, volume, str(len(members)), ", ".join(sizes), ", ".join(spacings),
@@ -189,10 +217,14 @@ def _volumes(scans: Any) -> list[list[str]]:
 @group.command()
 def check(
     path: Annotated[
-        str, typer.Argument(metavar="PATH|NAME", help="The data set's folder, or a name of 'data list'.")
+        str,
+        typer.Argument(
+            metavar="PATH|NAME", help="The data set's folder, or a name of 'data list'."
+        ),
     ],
     root: Annotated[
-        Path | None, typer.Option("--root", help="Folder of the download to compare with the card of NAME.")
+        Path | None,
+        typer.Option("--root", help="Folder of the download to compare with the card of NAME."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -35,7 +35,10 @@ def list_cards(as_json: Json = False) -> None:
         ]
         for card in known.values()
     ]  # fmt: skip
-    print_table(["name", "data set", "subjects", "B-scans", "classes", "licence", "doi", "how to obtain"], rows)
+    print_table(
+        ["name", "data set", "subjects", "B-scans", "classes", "licence", "doi", "how to obtain"],
+        rows,
+    )
     typer.echo("Compare a download with its card: medream data check NAME --root DIR")
 
 
@@ -50,5 +53,7 @@ def check_card(name: str, root: Path | None) -> tuple[list[Any], str]:
 
     card = find_card(name)
     if root is None:
-        raise ConfigError(f"Where is {card.title}? Give its folder: medream data check {name} --root DIR.")
+        raise ConfigError(
+            f"Where is {card.title}? Give its folder: medream data check {name} --root DIR."
+        )
     return compare_with_card(card, root), f"{root}: compared with the card of {card.title}."

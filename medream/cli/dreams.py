@@ -9,8 +9,7 @@ import typer
 
 from medream.cli import app, wanted
 from medream.cli.dreaming import run_dream
-from medream.cli.models import ModelRef
-from medream.cli.options import Quiet, Seed, absolute, begin, done, load_tensorflow
+from medream.cli.options import ModelRef, Quiet, Seed, absolute, begin, done, load_tensorflow
 from medream.cli.wanted import refuse
 
 Reference = Annotated[

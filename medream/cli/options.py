@@ -11,7 +11,9 @@ from medream import progress
 from medream.startup import load_tensorflow
 
 __all__ = [
+    "Dataset",
     "Json",
+    "ModelRef",
     "Out",
     "Quiet",
     "Seed",
@@ -21,6 +23,10 @@ __all__ = [
     "load_tensorflow",
 ]
 
+ModelRef = Annotated[
+    str, typer.Argument(help="A model folder, a .keras or .h5 file, or keras:NAME.")
+]
+Dataset = Annotated[Path, typer.Argument(help="The data set's folder.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]

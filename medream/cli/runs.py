@@ -12,8 +12,10 @@ from medream.cli import app
 from medream.cli.convert import run_convert
 from medream.cli.data import run_phantom, run_show
 from medream.cli.dreaming import run_dream
-from medream.cli.models import run_evaluate, run_segment, run_train
+from medream.cli.evaluate import run_evaluate
 from medream.cli.options import Out, Quiet, Seed, begin, done, load_tensorflow
+from medream.cli.segment import run_segment
+from medream.cli.train import run_train
 
 
 @app.command()

@@ -67,7 +67,9 @@ def dataset_at(path: Path, skip_bad: bool) -> tuple[Any, list[Any]]:
             raise
 
 
-def spread(dataset: Any, positions: Iterable[int], on_error: Callable[[Any], object]) -> Iterator[Any]:
+def spread(
+    dataset: Any, positions: Iterable[int], on_error: Callable[[Any], object]
+) -> Iterator[Any]:
     """Yield the scans of a data set at some positions; errors of the others go to `on_error`."""
     from medream.errors import ScanError
 
