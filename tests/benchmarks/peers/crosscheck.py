@@ -5,7 +5,7 @@
 Nets of 2, 3 and 4 levels trained on the phantom, three comparisons each:
 
 - `step`: one step from each image of medream's dream of 256 x 256; the share of pixels that differ by more
-  than 1e-4 (at most 1 % may);
+  than 1e-4, beside that of PyTorch's own float32 and float64 (at most twice as many may, or 0.1 %);
 - `crops`: twenty steps on crops of 16 x 16; the median over the crops of the largest difference of the
   dreams (at most 1e-4), and how many crops are within 1e-4;
 - `scan`: twenty steps on 256 x 256; the difference of the objectives reached (at most 2 %) and of the
@@ -34,6 +34,10 @@ LEVELS = (2, 3, 4)
 STEPS = 20
 TOLERANCE = 1e-4
 CROP = 16
+
+
+def _share(difference: np.ndarray) -> float:
+    return float((np.abs(difference) > TOLERANCE).mean())
 
 
 def main() -> None:
@@ -87,25 +91,26 @@ def main() -> None:
         for column in range(16, 240, 32)
     ]
     print(f"medream and PyTorch, float32, {ways.LAYER}, up to {STEPS} steps\n"
-          f"{'':9}{'step: pixels over 1e-4':>23}{'crops: median (within 1e-4)':>32}"
+          f"{'':9}{'step: pixels over 1e-4 (PyTorch 32/64)':>40}{'crops: median (within 1e-4)':>32}"
           f"{'scan: objective, largest (PyTorch 32/64)':>44}{'tutorial loop':>16}")  # fmt: skip
     missed = []
     for name in names:
         model = md.load_model(networks / name)
         images, history = ours(scan)
-        steps = np.abs(np.array(images[1:]) - theirs(images[:-1], 1))
-        share = float((steps > TOLERANCE).mean())
+        single = theirs(images[:-1], 1)
+        share = _share(np.array(images[1:]) - single)
+        own = _share(theirs(images[:-1], 1, "float64") - single)
         apart = np.abs(np.array([ours(crop)[0][-1] for crop in crops]) - theirs(crops, STEPS))
         largest = apart.max(axis=(1, 2))
         single, double = theirs([scan], STEPS)[0], theirs([scan], STEPS, "float64")[0]
         reached = abs(objective(single) / float(history[-1]) - 1)
         loop = ways.loop(model, scan)(STEPS)[0, :, :, 0]
-        print(f"{name[-1]} levels {share:23.3%}"
+        print(f"{name[-1]} levels {f'{share:.3%} ({own:.3%})':>40}"
               f"{f'{np.median(largest):.0e} ({(largest <= TOLERANCE).sum()} of {len(crops)})':>32}"
               f"{f'{reached:.2%}, {np.abs(images[-1] - single).max():.2f} ':>33}"
               f"({np.abs(single - double).max():.2f}){np.abs(images[-1] - loop).max():21.0e}",
               flush=True)  # fmt: skip
-        if share > 0.01 or np.median(largest) > TOLERANCE or reached > 0.02:
+        if share > max(2 * own, 0.001) or np.median(largest) > TOLERANCE or reached > 0.02:
             missed.append(name)
     if missed:
         sys.exit(f"above the tolerance: {', '.join(missed)}")
