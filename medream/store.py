@@ -37,6 +37,9 @@ class ModelInfo:
     spacing_mm : (axial, lateral) of the training scans, or None when unknown or mixed
     unet, train : dict or None
         Settings of `UNetConfig` and `TrainConfig`; None for a network from elsewhere.
+    threshold : float
+        Probability from which on a pixel of a binary network counts as lesion; chosen on validation
+        scans by `train`, 0.5 where nothing chose it.
     """
 
     ref: str = "memory"
@@ -44,6 +47,7 @@ class ModelInfo:
     spacing_mm: tuple[float, float] | None = None
     unet: dict[str, Any] | None = None
     train: dict[str, Any] | None = None
+    threshold: float = 0.5
 
 
 def info_of(model: keras.Model) -> ModelInfo:
@@ -136,6 +140,7 @@ def _read_info(folder: Path) -> ModelInfo:
             spacing_mm=tuple(spacing) if spacing else None,
             unet=value["unet"],
             train=value["train"],
+            threshold=float(value.get("threshold", 0.5)),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(

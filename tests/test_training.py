@@ -64,6 +64,17 @@ def test_the_folder_tells_what_ran(trained, scans):
     assert list((trained / "tensorboard").iterdir())
 
 
+def test_the_threshold_is_kept_and_old_folders_have_one(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "m")
+    value = json.loads((folder / "model.json").read_text())
+    value["threshold"] = 0.37
+    (folder / "model.json").write_text(json.dumps(value))
+    assert info_of(md.load_model(folder)).threshold == 0.37
+    del value["threshold"]
+    (folder / "model.json").write_text(json.dumps(value))
+    assert info_of(md.load_model(folder)).threshold == 0.5
+
+
 def test_normalisation_comes_from_the_valid_pixels(trained, scans):
     people = json.loads((trained / "run.json").read_text())["results"]["subjects"]["training"]
     kept = np.concatenate(
