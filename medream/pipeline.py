@@ -8,7 +8,7 @@ on the seed and on n alone, so a resumed training sees exactly the samples it wo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,6 @@ import tensorflow as tf
 
 from medream.losses import IGNORE
 from medream.scan import Scan
-
-LESION_SHARE = 0.5
-"""Share of patches centred on a lesion pixel, where the scan has any."""
 
 
 @dataclass(frozen=True)
@@ -106,20 +103,63 @@ def _affine(draw: tf.Tensor, augment: Augmentation) -> tf.Tensor:
     return rotation @ shape / zoom
 
 
-def _centre(seed: tf.Tensor, lesion: tf.Tensor, extent: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Draw the patch centre (y, x): on a lesion pixel for some, else anywhere the patch fits."""
+def _centre(
+    seed: tf.Tensor, lesion: tf.Tensor, extent: tf.Tensor, size: tf.Tensor, share: float
+) -> tf.Tensor:
+    """Draw the patch centre (y, x): on a lesion pixel for some, else anywhere the patch fits.
+
+    `lesion` holds (y, x, class); each class that the scan has is as likely as the others.
+    """
     low = tf.minimum(size, extent) / 2.0
     high = extent - low
     anywhere = low + tf.random.stateless_uniform((2,), seed + [0, 1]) * (high - low)
-    pixels = tf.shape(lesion)[0]
-    wanted = tf.random.stateless_uniform((), seed + [0, 2]) < LESION_SHARE
-    pick = tf.random.stateless_uniform(
-        (), seed + [0, 3], maxval=tf.maximum(pixels, 1), dtype=tf.int32
-    )
-    spot = tf.cond(
-        (pixels > 0) & wanted, lambda: tf.cast(lesion[pick], tf.float32), lambda: anywhere
-    )
+    wanted = tf.random.stateless_uniform((), seed + [0, 2]) < share
+
+    def somewhere(key: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_uniform((), key, maxval=count, dtype=tf.int32)
+
+    def on_lesion() -> tf.Tensor:
+        present, _ = tf.unique(lesion[:, 2])
+        drawn = present[somewhere(seed + [0, 4], tf.size(present))]
+        spots = tf.boolean_mask(lesion[:, :2], lesion[:, 2] == drawn)
+        return tf.cast(spots[somewhere(seed + [0, 3], tf.shape(spots)[0])], tf.float32)
+
+    spot = tf.cond((tf.shape(lesion)[0] > 0) & wanted, on_lesion, lambda: anywhere)
     return tf.clip_by_value(spot, low, high)
+
+
+def _scan_order(
+    with_lesion: np.ndarray, share: float | None, seed: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function from a sample's number to its scan.
+
+    Laps of shuffled scans; with a `share`, so many of any run of samples walk through the scans with a
+    lesion, the others through those without.
+    """
+
+    def walk(members: np.ndarray, step: tf.Tensor) -> tf.Tensor:
+        lap, place = step // len(members), step % len(members)
+        index = tf.random.experimental.index_shuffle(
+            place,
+            seed=tf.stack([tf.cast(seed, tf.int64), lap]),
+            max_index=tf.constant(len(members) - 1, tf.int64),
+        )
+        return tf.gather(tf.constant(members, tf.int32), index)
+
+    lesion, rest = np.flatnonzero(with_lesion), np.flatnonzero(~with_lesion)
+    if share is None or not (len(lesion) and len(rest)):
+        return lambda number: walk(np.arange(len(with_lesion)), number)
+
+    def scan_of(number: tf.Tensor) -> tf.Tensor:
+        before, after = (
+            tf.cast(tf.floor(tf.cast(n, tf.float64) * share), tf.int64)
+            for n in (number, number + 1)
+        )
+        return tf.cond(
+            after > before, lambda: walk(lesion, before), lambda: walk(rest, number - before)
+        )
+
+    return scan_of
 
 
 def _cut(
@@ -155,6 +195,15 @@ def _recolour(image: tf.Tensor, seed: tf.Tensor, augment: Augmentation) -> tf.Te
     return tf.clip_by_value(image, 0.0, 1.0)
 
 
+def _lesion_pixels(labels: np.ndarray) -> tf.RaggedTensor:
+    """Return (y, x, class) of the lesion pixels of each scan, int32 (scans, None, 3)."""
+    scan, y, x = np.nonzero((labels > 0) & (labels != IGNORE))
+    return tf.RaggedTensor.from_row_lengths(
+        np.stack([y, x, labels[scan, y, x]], axis=1).astype(np.int32),
+        np.bincount(scan, minlength=len(labels)),
+    )
+
+
 def training_batches(
     scans: Sequence[Scan],
     size: tuple[int, int],
@@ -162,10 +211,13 @@ def training_batches(
     augment: Augmentation | None = None,
     seed: int = 0,
     first_sample: int = 0,
+    lesion_scans: float | None = None,
+    lesion_patches: float = 0.5,
 ) -> tf.data.Dataset:
     """Return endless batches of augmented patches.
 
-    Every run of `len(scans)` samples visits each scan once, in an order shuffled by the seed.
+    Every run of `len(scans)` samples visits each scan once, in an order shuffled by the seed; with
+    `lesion_scans`, each scan with a lesion and each without is visited as often as the others of its kind.
 
     Parameters
     ----------
@@ -176,6 +228,11 @@ def training_batches(
     seed : int
     first_sample : int
         Number of the first sample, to go on where an interrupted training stopped.
+    lesion_scans : float in [0, 1], optional
+        Share of the samples that come from scans with a lesion. Default: as many as there are.
+    lesion_patches : float in [0, 1]
+        Share of the patches of such scans that are centred on a lesion pixel, of a class drawn among
+        those present.
 
     Returns
     -------
@@ -185,27 +242,17 @@ def training_batches(
     """
     augment = augment or Augmentation()
     images, labels, sizes = (tf.constant(array) for array in stack_scans(scans))
-    lesions = tf.ragged.constant(
-        [np.argwhere(lesion).tolist() for lesion in (labels.numpy() > 0) & (labels.numpy() != IGNORE)],
-        ragged_rank=1,
-        inner_shape=(2,),
-        dtype=tf.int32,
-    )
+    lesions = _lesion_pixels(labels.numpy())
+    scan_of = _scan_order(lesions.row_lengths().numpy() > 0, lesion_scans, seed)
     half = (np.array(size[::-1], np.float32) - 1.0) / 2.0
 
     def sample(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        lap, place = number // len(scans), number % len(scans)
-        index = tf.random.experimental.index_shuffle(
-            place,
-            seed=tf.stack([tf.cast(seed, tf.int64), lap]),
-            max_index=tf.constant(len(scans) - 1, tf.int64),
-        )
-        index = tf.cast(index, tf.int32)
+        index = scan_of(number)
         key = tf.cast(tf.stack([tf.cast(seed, tf.int64), number * 8]), tf.int32)
         draw = tf.random.stateless_uniform((6,), key, -1.0, 1.0)
         extent = tf.cast(sizes[index], tf.float32)
         wanted = tf.constant(size, tf.float32)
-        centre = _centre(key, lesions[index], extent, wanted)[::-1] - 0.5
+        centre = _centre(key, lesions[index], extent, wanted, lesion_patches)[::-1] - 0.5
         centre += draw[4:] * augment.shift * wanted[::-1]
         matrix = _affine(draw, augment)
         offset = centre - tf.linalg.matvec(matrix, half)

@@ -87,6 +87,51 @@ def test_half_of_the_patches_hold_a_rare_lesion():
     assert 0.4 < share < 0.65  # by chance alone it would be about 0.03
 
 
+def test_the_share_of_lesion_patches_is_the_one_asked_for():
+    mask = np.zeros((256, 256), "uint8")
+    mask[200:206, 30:36] = 1
+    rare = Scan(np.zeros((256, 256), "float32"), mask)
+
+    def share(asked):
+        _, labels = first([rare], augment=Augmentation.none(), batch_size=200, lesion_patches=asked)
+        return (labels == 1).any((1, 2)).mean()
+
+    assert share(1.0) == 1
+    assert share(0.0) < 0.1
+    assert 0.15 < share(0.2) < 0.35
+
+
+def test_a_rare_class_is_centred_on_as_often_as_a_common_one():
+    mask = np.zeros((256, 256), "uint8")
+    mask[:128] = 1
+    mask[200:203, 128:131] = 2  # 9 pixels beside 32768
+    scan = Scan(np.zeros((256, 256), "float32"), mask, classes=("IRF", "PED"))
+    _, labels = first([scan], augment=Augmentation.none(), batch_size=200, lesion_patches=1.0)
+    centre = labels[:, 16, 16]
+    assert 0.35 < (centre == 2).mean() < 0.65
+    assert ((centre == 1) | (centre == 2)).all()
+
+
+def test_scans_with_a_lesion_are_oversampled_exactly_and_evenly():
+    def flat(value, lesion):
+        mask = np.full((16, 16), int(lesion), "uint8")
+        return Scan(np.full((16, 16), value, "float32"), mask)
+
+    scans = [flat(0.1 * k, k >= 7) for k in range(10)]  # 0.7, 0.8 and 0.9 hold a lesion
+    settings = {"size": (16, 16), "augment": Augmentation.none(), "batch_size": 60}
+    images, labels = first(scans, lesion_scans=0.6, **settings)
+    from_lesion = labels.any((1, 2))
+    assert from_lesion.sum() == 36
+    assert (np.abs(np.cumsum(from_lesion) - 0.6 * np.arange(1, 61)) < 1).all()
+    visits = np.bincount((images[:, 8, 8] * 10).round().astype(int))
+    assert set(visits[7:]) == {12}
+    assert set(visits[:7]) == {3, 4}
+    again, _ = first(scans, lesion_scans=0.6, first_sample=24, **{**settings, "batch_size": 36})
+    np.testing.assert_array_equal(again, images[24:])
+    assert first(scans, lesion_scans=1.0, **settings)[1].all()
+    assert not first(scans, lesion_scans=0.0, **settings)[1].any()
+
+
 def test_intensities_stay_in_range_and_inputs_are_not_modified():
     one = scan()
     before = one.image.copy()
