@@ -1,0 +1,1 @@
+"""What a dream is evidence of: controls, localisation and what goes on inside the decoder."""
