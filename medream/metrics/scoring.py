@@ -1,0 +1,61 @@
+"""Everything that is scored of one class in one B-scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from medream.metrics.counts import confusion, overlap
+from medream.metrics.lesions import lesion_scores, match_lesions
+from medream.metrics.surfaces import TOLERANCE_MM, surface_scores
+
+
+def score(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    valid: np.ndarray | None = None,
+    spacing_mm: tuple[float, float] | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
+) -> dict[str, Any]:
+    """Score one class of one scan.
+
+    Parameters
+    ----------
+    reference, prediction : bool arrays (depth, width)
+    valid : bool array (depth, width) or None
+        Pixels that count; the others are treated as background in both masks.
+    spacing_mm : (axial, lateral) or None
+    tolerance_mm : float
+        Of the surface Dice.
+
+    Returns
+    -------
+    dict
+        Pixel counts, `overlap`, `surface_scores`, the areas `reference_mm2` and `prediction_mm2` (NaN
+        without spacing), counts of lesions and `lesion_scores`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask = np.zeros((4, 6), bool)
+    >>> mask[1:3, 1:4] = True
+    >>> found = score(mask, mask, spacing_mm=(0.004, 0.012))
+    >>> found["dice"], found["assd_mm"], round(found["reference_mm2"], 6), found["lesion_f1"]
+    (1.0, 0.0, 0.000288, 1.0)
+    """
+    reference, prediction = np.asarray(reference, bool), np.asarray(prediction, bool)
+    counts = confusion(reference, prediction, valid)
+    if valid is not None:
+        reference, prediction = reference & valid, prediction & valid
+    pixel_mm2 = float("nan") if spacing_mm is None else spacing_mm[0] * spacing_mm[1]
+    lesions = match_lesions(reference, prediction).counts
+    return {
+        **counts,
+        **overlap(**counts),
+        **surface_scores(reference, prediction, spacing_mm, tolerance_mm),
+        "reference_mm2": (counts["tp"] + counts["fn"]) * pixel_mm2,
+        "prediction_mm2": (counts["tp"] + counts["fp"]) * pixel_mm2,
+        **lesions,
+        **lesion_scores(**lesions),
+    }
