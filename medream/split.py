@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from medream.errors import ConfigError
 from medream.scan import Scan
@@ -123,14 +123,12 @@ def hold_out(scans: Sequence[Scan], share: float = 0.2) -> tuple[list[Scan], lis
     ConfigError
         With fewer than two scans.
     """
-    loads: dict[str, float] = {}
-    lesion = [0.0 if scan.mask is None else float((scan.mask > 0).sum()) for scan in scans]
-    for scan, load in zip(scans, lesion, strict=True):
-        loads[scan.source.subject_id] = loads.get(scan.source.subject_id, 0.0) + load
+    loads = lesion_loads(scans)
     if len(loads) > 1:
         _, subjects = split_subjects(loads, share)
         held = [scan.source.subject_id in subjects for scan in scans]
     else:
+        lesion = [0.0 if scan.mask is None else float((scan.mask > 0).sum()) for scan in scans]
         block = split_block(lesion, share)
         held = [k in block for k in range(len(scans))]
         warnings.warn(
@@ -162,3 +160,72 @@ def leave_one_subject_out(
     for subject in subjects:
         test = [scan for scan in scans if scan.source.subject_id == subject]
         yield subject, [scan for scan in scans if scan.source.subject_id != subject], test
+
+
+def subject_folds(loads: Mapping[str, float], folds: int, seed: int = 0) -> list[list[str]]:
+    """Deal subjects into folds that are alike in lesion load.
+
+    Subjects without lesion make one stratum; those with lesions are ordered by load and make as many
+    strata as can give every fold a member. Each stratum is dealt out evenly (scikit-learn's
+    `StratifiedKFold` with one row a subject, so that nobody's B-scans are ever parted). The order of
+    `loads` does not matter.
+
+    Parameters
+    ----------
+    loads : {subject: lesion load}
+        Any measure of how much lesion a subject has, such as the pixels of its masks.
+    folds : int, at least 2
+    seed : int
+        Of the dealing within the strata.
+
+    Returns
+    -------
+    list of list of str
+        The subjects held out in each fold: each subject once, sorted by name.
+
+    Raises
+    ------
+    ConfigError
+        When there are fewer subjects with lesions than folds, so that a fold could not be scored.
+
+    Examples
+    --------
+    >>> subject_folds({"a": 0, "b": 90, "c": 10, "d": 40, "e": 0, "f": 70}, folds=2)
+    [['b', 'c', 'e'], ['a', 'd', 'f']]
+    """
+    subjects = sorted(loads)
+    lesion = sorted((s for s in subjects if loads[s] > 0), key=lambda s: loads[s])
+    if folds < 2 or len(lesion) < folds:
+        raise ConfigError(
+            f"Cannot deal {len(subjects)} subjects, {len(lesion)} of them with lesions, into {folds} "
+            "folds; expected two folds or more, and a subject with lesions for each."
+        )
+    from sklearn.model_selection import StratifiedKFold  # a second to import
+
+    size = len(lesion) / (len(lesion) // folds)
+    strata = {subject: 1 + int(rank / size) for rank, subject in enumerate(lesion)}
+    labels = [strata.get(subject, 0) for subject in subjects]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of fewer healthy subjects than folds
+        deal = StratifiedKFold(folds, shuffle=True, random_state=seed).split(subjects, labels)
+        return [[subjects[k] for k in held_out] for _, held_out in deal]
+
+
+def scans_of(scans: Iterable[Scan], subjects: Iterable[str]) -> list[Scan]:
+    """Return the scans of the given subjects, in the order of `scans`.
+
+    >>> import numpy as np
+    >>> [scans_of([Scan(np.zeros((2, 2), "float32"))], subjects) for subjects in (["a"], [])]
+    [[], []]
+    """
+    wanted = set(subjects)
+    return [scan for scan in scans if scan.source.subject_id in wanted]
+
+
+def lesion_loads(scans: Iterable[Scan]) -> dict[str, float]:
+    """Return the labelled pixels of each subject, in the order of `scans`."""
+    loads: dict[str, float] = {}
+    for scan in scans:
+        load = 0.0 if scan.mask is None else float((scan.mask > 0).sum())
+        loads[scan.source.subject_id] = loads.get(scan.source.subject_id, 0.0) + load
+    return loads

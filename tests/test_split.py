@@ -11,8 +11,11 @@ from medream.split import (
     LeakWarning,
     hold_out,
     leave_one_subject_out,
+    lesion_loads,
+    scans_of,
     split_block,
     split_subjects,
+    subject_folds,
 )
 
 loads = st.dictionaries(
@@ -100,3 +103,49 @@ def test_hold_out_parts_people_and_warns_of_a_single_one():
         kept, held_out = hold_out([scan("a", k) for k in range(10)])
     indices = [s.source.bscan_index for s in held_out]
     assert indices == list(range(indices[0], indices[0] + 2))
+
+
+people = st.dictionaries(
+    st.text("abcdefgh", min_size=1, max_size=4),
+    st.one_of(st.just(0), st.integers(1, 10**6)),
+    min_size=2,
+    max_size=40,
+)
+
+
+@given(people, st.integers(2, 6), st.integers(0, 5))
+def test_folds_deal_everybody_once_and_lesions_evenly(by_subject, folds, seed):
+    lesions = [s for s in by_subject if by_subject[s] > 0]
+    if len(lesions) < folds:
+        with pytest.raises(ConfigError, match="with lesions"):
+            subject_folds(by_subject, folds, seed)
+        return
+    dealt = subject_folds(by_subject, folds, seed)
+    assert sorted(s for fold in dealt for s in fold) == sorted(by_subject)
+    assert all(fold == sorted(fold) for fold in dealt)
+    sizes = [len(fold) for fold in dealt]
+    assert max(sizes) - min(sizes) <= 1
+    healthy = [sum(by_subject[s] == 0 for s in fold) for fold in dealt]
+    assert max(healthy) - min(healthy) <= 1
+    backwards = dict(reversed(by_subject.items()))
+    assert subject_folds(backwards, folds, seed) == dealt
+
+
+def test_folds_are_alike_in_load_and_differ_by_seed():
+    # Four loads of different magnitude, five subjects each: every fold gets one of each.
+    by_subject = {f"s{k:02d}": 10 ** (k % 4 + 1) + k for k in range(20)}
+    dealt = subject_folds(by_subject, 5)
+    for fold in dealt:
+        assert sorted(len(str(by_subject[s])) for s in fold) == [2, 3, 4, 5]
+    assert subject_folds(by_subject, 5, seed=1) != dealt
+
+
+def test_loads_and_scans_of_subjects():
+    def scan(subject, pixels):
+        mask = np.zeros((2, 3), np.uint8)
+        mask.flat[:pixels] = 1
+        return Scan(np.zeros((2, 3), np.float32), mask, source=Source(subject_id=subject))
+
+    scans = [scan("b", 2), scan("a", 0), scan("b", 3)]
+    assert lesion_loads(scans) == {"b": 5.0, "a": 0.0}
+    assert [s.mask.sum() for s in scans_of(scans, {"b"})] == [2, 3]
