@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medream.errors import ConfigError
@@ -113,6 +113,7 @@ people = st.dictionaries(
 )
 
 
+@settings(deadline=None)  # scikit-learn takes its time to be imported
 @given(people, st.integers(2, 6), st.integers(0, 5))
 def test_folds_deal_everybody_once_and_lesions_evenly(by_subject, folds, seed):
     lesions = [s for s in by_subject if by_subject[s] > 0]
