@@ -29,13 +29,19 @@ from medream.metrics.probabilities import (
     precision_recall_curve,
 )
 from medream.metrics.scoring import score
+from medream.metrics.stack import Found
 from medream.metrics.surfaces import TOLERANCE_MM, hd95, surface_distances, surface_scores
+from medream.metrics.tables import Evaluation
+from medream.metrics.tally import Tally
 from medream.metrics.volumes import measure_volumes, score_volume
 
 __all__ = [
     "COUNTS",
     "OVERLAPS",
     "TOLERANCE_MM",
+    "Evaluation",
+    "Found",
+    "Tally",
     "average_precision",
     "best_threshold",
     "by_size",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from medream.metrics.counts import confusion, overlap
-from medream.metrics.lesions import lesion_scores, match_lesions
+from medream.metrics.lesions import Matches, lesion_scores, match_lesions
 from medream.metrics.surfaces import TOLERANCE_MM, surface_scores
 
 
@@ -44,18 +44,30 @@ def score(
     >>> found["dice"], found["assd_mm"], round(found["reference_mm2"], 6), found["lesion_f1"]
     (1.0, 0.0, 0.000288, 1.0)
     """
+    return score_and_match(reference, prediction, valid, spacing_mm, tolerance_mm)[0]
+
+
+def score_and_match(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    valid: np.ndarray | None,
+    spacing_mm: tuple[float, float] | None,
+    tolerance_mm: float,
+) -> tuple[dict[str, Any], Matches]:
+    """Return what `score` does, and the lesions themselves."""
     reference, prediction = np.asarray(reference, bool), np.asarray(prediction, bool)
     counts = confusion(reference, prediction, valid)
     if valid is not None:
         reference, prediction = reference & valid, prediction & valid
     pixel_mm2 = float("nan") if spacing_mm is None else spacing_mm[0] * spacing_mm[1]
-    lesions = match_lesions(reference, prediction).counts
-    return {
+    matches = match_lesions(reference, prediction)
+    found = {
         **counts,
         **overlap(**counts),
         **surface_scores(reference, prediction, spacing_mm, tolerance_mm),
         "reference_mm2": (counts["tp"] + counts["fn"]) * pixel_mm2,
         "prediction_mm2": (counts["tp"] + counts["fp"]) * pixel_mm2,
-        **lesions,
-        **lesion_scores(**lesions),
+        **matches.counts,
+        **lesion_scores(**matches.counts),
     }
+    return found, matches
