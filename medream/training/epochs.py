@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from medream.errors import ConfigError, OutputError, TrainingError
 from medream.files import atomic_file
-from medream.losses import LOSSES
+from medream.losses import make_loss
 from medream.metrics import confusion, overlap
 from medream.pipeline import Augmentation, samples_per_epoch, training_batches
 from medream.progress import progress, say
@@ -69,7 +69,7 @@ class Climb(keras.callbacks.Callback):
             config.learning_rate, config.epochs * self.steps, alpha=0.01
         )
         # XLA on the CPU was measured several times slower than the plain graph.
-        self.trainer.compile(keras.optimizers.Adam(rate), LOSSES[config.loss], jit_compile=False)
+        self.trainer.compile(keras.optimizers.Adam(rate), make_loss(config.loss), jit_compile=False)
         self.trainer.optimizer.build(self.trainer.trainable_variables)
         if resume and (out / STATE_FILE).exists():
             self._load()
