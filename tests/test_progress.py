@@ -116,7 +116,7 @@ def test_work_that_fails_leaves_no_bar(mode):
 def test_durations_in_words():
     assert [duration(s) for s in (99.4, 3599, 3600, 90000)] == [
         "99 s",
-        "60 min",
+        "1 h 0 min",
         "1 h 0 min",
         "25 h",
     ]
