@@ -17,11 +17,13 @@ import h5py
 import keras
 
 from medream.errors import ModelError, nearest
-from medream.files import atomic_file, write_json
+from medream.files import RUN_FILE, atomic_file, write_json
+from medream.record import read_record
 
 MODEL_FILE = "model.keras"
 INFO_FILE = "model.json"
 KERAS_PREFIX = "keras:"
+FOLDS = "fold*-seed*"
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,48 @@ def load_model(
         hint = f" It holds the model folders {', '.join(inside)}." if inside else ""
         raise ModelError(f"{path} is no model folder: it has no {MODEL_FILE}.{hint}")
     return _attach(_open_file(file, trust), _read_info(path))
+
+
+def load_ensemble(ref: str | Path) -> list[keras.Model]:
+    """Open the networks behind one name: all folds and seeds of a comparison's network, or a single one.
+
+    Parameters
+    ----------
+    ref : str or path
+        A folder whose subfolders `fold*-seed*` are model folders, as `medream compare` writes one for
+        each network, such as `out/depth/unet3`; or whatever `load_model` opens.
+
+    Returns
+    -------
+    list of keras.Model
+        `segment` and `evaluate` average their probabilities.
+
+    Raises
+    ------
+    ModelError
+        As `load_model`, and when the training of a fold was not finished.
+
+    Examples
+    --------
+    >>> [model.name for model in load_ensemble("keras:MobileNetV2")]
+    ['mobilenetv2_1.00_224']
+    """
+    folder = Path(ref)
+    folds = sorted(file.parent for file in folder.glob(f"{FOLDS}/{MODEL_FILE}"))
+    if not folds or (folder / MODEL_FILE).exists():
+        return [load_model(ref)]
+    unfinished = [fold.name for fold in folds if not _is_finished(fold)]
+    if unfinished:
+        raise ModelError(
+            f"{folder}: the training of {', '.join(unfinished)} was not finished. Finish the comparison with "
+            "the same command, or give single model folders."
+        )
+    return [load_model(fold) for fold in folds]
+
+
+def _is_finished(folder: Path) -> bool:
+    """Tell whether training came to its end; a network without a record is somebody's finished one."""
+    return not (folder / RUN_FILE).exists() or bool(read_record(folder).results)
 
 
 def _read_info(folder: Path) -> ModelInfo:
