@@ -120,7 +120,7 @@ def train(
         train=asdict(train_config),
     )
     # Before the first network is written: a folder that holds one always says what it is.
-    open_folder(out, "train")
+    open_folder(out, record.command)
     save_info(info, out)
     record.write(out)
     _finish(model, config, info.classes, scans, validation, out, climb.run(), record)
