@@ -22,7 +22,7 @@ from medream.readers.raster import labels_by_convention, read_pages
 
 ENDING = "_mask"
 _VOLUMES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr", ".npy")
-_SUFFIXES = (*_VOLUMES, *sorted(RASTER_SUFFIXES))
+SUFFIXES = (*_VOLUMES, *sorted(RASTER_SUFFIXES))
 
 Labels = tuple[np.ndarray, tuple[str, ...] | None]
 """Labels as uint8 (bscan, depth, width), and the names of the classes where the file tells them."""
@@ -43,14 +43,14 @@ def masks_among(files: Iterable[Path]) -> dict[Path, Path]:
     files = list(files)
     scans: dict[tuple[Path, str], list[Path]] = {}
     for file in files:
-        scans.setdefault((file.parent, _split(file)[0].casefold()), []).append(file)
+        scans.setdefault((file.parent, split_name(file)[0].casefold()), []).append(file)
     found: dict[Path, Path] = {}
     for mask in files:
         if not is_mask(mask):
             continue
-        stem, suffix = _split(mask)
+        stem, suffix = split_name(mask)
         own = scans.get((mask.parent, stem[: -len(ENDING)].casefold()), [])
-        alike = [scan for scan in own if _split(scan)[1] == suffix]
+        alike = [scan for scan in own if split_name(scan)[1] == suffix]
         for scan in alike or own:
             if scan in found:
                 raise ScanError(
@@ -63,20 +63,20 @@ def masks_among(files: Iterable[Path]) -> dict[Path, Path]:
 
 def mask_beside(file: Path) -> Path | None:
     """Return the mask of a file, found in its folder."""
-    stem = _split(file)[0].casefold()
-    near = [f for f in files_in(file.parent) if _split(f)[0].casefold() in (stem, stem + ENDING)]
+    stem = split_name(file)[0].casefold()
+    near = [f for f in files_in(file.parent) if split_name(f)[0].casefold() in (stem, stem + ENDING)]
     return masks_among(near).get(file)
 
 
 def is_mask(file: Path) -> bool:
     """Tell whether a file is called like the mask of another one."""
-    stem, suffix = _split(file)
-    return suffix in _SUFFIXES and len(stem) > len(ENDING) and stem.lower().endswith(ENDING)
+    stem, suffix = split_name(file)
+    return suffix in SUFFIXES and len(stem) > len(ENDING) and stem.lower().endswith(ENDING)
 
 
 def refusal(mask: Path) -> ScanError:
     """Return the error for a mask where a scan was expected."""
-    stem = _split(mask)[0]
+    stem = split_name(mask)[0]
     return ScanError(
         f"{mask} is called as a mask, and holds no scan; expected the scan {stem[: -len(ENDING)]} "
         "beside it, to which it is read along. Give the scan, or call the file otherwise if it is one."
@@ -99,7 +99,7 @@ def read_masks(mask: Path, like: Axes | None) -> Labels:
             values, described = np.load(mask, allow_pickle=False), None
             values = values[None] if values.ndim == 2 else values
     else:
-        read = nifti.numbers if _split(mask)[1] in (".nii", ".nii.gz") else metaimage.numbers
+        read = nifti.numbers if split_name(mask)[1] in (".nii", ".nii.gz") else metaimage.numbers
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of guessed axes: the scan has told it
             values, described = read(mask, like)
@@ -127,10 +127,10 @@ def names_of(labels: Iterable[Labels]) -> tuple[str, ...]:
     return ("fluid",) if highest <= 1 else tuple(f"class{k + 1}" for k in range(highest))
 
 
-def _split(file: Path) -> tuple[str, str]:
+def split_name(file: Path) -> tuple[str, str]:
     """Return name and suffix, `.nii.gz` being one suffix.
 
-    >>> _split(Path("a.b.nii.gz"))
+    >>> split_name(Path("a.b.nii.gz"))
     ('a.b', '.nii.gz')
     """
     name = file.name
