@@ -15,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from medream.losses import IGNORE
+from medream.packed import Packed
 from medream.scan import Scan
+from medream.shards import pack
 
 
 @dataclass(frozen=True)
@@ -60,34 +62,10 @@ class Augmentation:
         return cls(False, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def stack_scans(scans: Sequence[Scan]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Stack scans of any sizes.
-
-    Returns
-    -------
-    images : float32 (scans, depth, width)
-    labels : uint8 (scans, depth, width)
-        Mask values, `IGNORE` where not valid and beyond a smaller scan's own size.
-    sizes : int32 (scans, 2)
-        Each scan's own depth and width.
-    """
-    sizes = np.array([scan.shape for scan in scans], np.int32)
-    depth, width = sizes.max(0)
-    images = np.zeros((len(scans), depth, width), np.float32)
-    labels = np.full((len(scans), depth, width), IGNORE, np.uint8)
-    for i, scan in enumerate(scans):
-        assert scan.mask is not None
-        h, w = scan.shape
-        images[i, :h, :w] = scan.image
-        labels[i, :h, :w] = (
-            scan.mask if scan.valid is None else np.where(scan.valid, scan.mask, IGNORE)
-        )
-    return images, labels, sizes
-
-
 def samples_per_epoch(scans: Sequence[Scan], size: tuple[int, int], batch_size: int) -> int:
     """Number of patches that cover the area of all scans once, in whole batches."""
-    patches = sum(max(1.0, scan.image.size / (size[0] * size[1])) for scan in scans)
+    shapes = scans.shapes.tolist() if isinstance(scans, Packed) else [s.shape for s in scans]
+    patches = sum(max(1.0, depth * width / (size[0] * size[1])) for depth, width in shapes)
     return batch_size * math.ceil(patches / batch_size)
 
 
@@ -103,29 +81,28 @@ def _affine(draw: tf.Tensor, augment: Augmentation) -> tf.Tensor:
     return rotation @ shape / zoom
 
 
-def _centre(
-    seed: tf.Tensor, lesion: tf.Tensor, extent: tf.Tensor, size: tf.Tensor, share: float
-) -> tf.Tensor:
-    """Draw the patch centre (y, x): on a lesion pixel for some, else anywhere the patch fits.
+def _lesion_pixel(label: np.ndarray, draws: np.ndarray) -> tuple[int, int] | None:
+    """Return (y, x) of a lesion pixel by two whole random numbers: one for the class, one for the place.
 
-    `lesion` holds (y, x, class); each class that the scan has is as likely as the others.
+    Each class that the scan has is as likely as the others. None without a lesion.
     """
-    low = tf.minimum(size, extent) / 2.0
-    high = extent - low
-    anywhere = low + tf.random.stateless_uniform((2,), seed + [0, 1]) * (high - low)
-    wanted = tf.random.stateless_uniform((), seed + [0, 2]) < share
+    # 0 and IGNORE are no lesion; subtracting 1 turns 0 into 255.
+    lesion = np.flatnonzero(label - np.uint8(1) < IGNORE - 1)
+    if not len(lesion):
+        return None
+    kinds = label.ravel()[lesion]
+    present = np.flatnonzero(np.bincount(kinds))
+    chosen = lesion[kinds == present[draws[0] % len(present)]]
+    y, x = divmod(int(chosen[draws[1] % len(chosen)]), label.shape[1])
+    return y, x
 
-    def somewhere(key: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_uniform((), key, maxval=count, dtype=tf.int32)
 
-    def on_lesion() -> tf.Tensor:
-        present, _ = tf.unique(lesion[:, 2])
-        drawn = present[somewhere(seed + [0, 4], tf.size(present))]
-        spots = tf.boolean_mask(lesion[:, :2], lesion[:, 2] == drawn)
-        return tf.cast(spots[somewhere(seed + [0, 3], tf.shape(spots)[0])], tf.float32)
-
-    spot = tf.cond((tf.shape(lesion)[0] > 0) & wanted, on_lesion, lambda: anywhere)
-    return tf.clip_by_value(spot, low, high)
+def _centre(key: tf.Tensor, spot: tf.Tensor, shape: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Return the patch centre (y, x): the lesion's pixel if there is one, else where the patch fits."""
+    low = tf.minimum(size, shape) / 2.0
+    high = shape - low
+    anywhere = low + tf.random.stateless_uniform((2,), key + [0, 1]) * (high - low)
+    return tf.clip_by_value(tf.where(spot[0] < 0.0, anywhere, spot), low, high)
 
 
 def _scan_order(
@@ -195,15 +172,6 @@ def _recolour(image: tf.Tensor, seed: tf.Tensor, augment: Augmentation) -> tf.Te
     return tf.clip_by_value(image, 0.0, 1.0)
 
 
-def _lesion_pixels(labels: np.ndarray) -> tf.RaggedTensor:
-    """Return (y, x, class) of the lesion pixels of each scan, int32 (scans, None, 3)."""
-    scan, y, x = np.nonzero((labels > 0) & (labels != IGNORE))
-    return tf.RaggedTensor.from_row_lengths(
-        np.stack([y, x, labels[scan, y, x]], axis=1).astype(np.int32),
-        np.bincount(scan, minlength=len(labels)),
-    )
-
-
 def training_batches(
     scans: Sequence[Scan],
     size: tuple[int, int],
@@ -241,24 +209,39 @@ def training_batches(
         int32 (batch, depth, width, 1) with `IGNORE` where the pixel does not count.
     """
     augment = augment or Augmentation()
-    images, labels, sizes = (tf.constant(array) for array in stack_scans(scans))
-    lesions = _lesion_pixels(labels.numpy())
-    scan_of = _scan_order(lesions.row_lengths().numpy() > 0, lesion_scans, seed)
+    packed = pack(scans)
+    scan_of = _scan_order(packed.table["lesion"] > 0, lesion_scans, seed)
     half = (np.array(size[::-1], np.float32) - 1.0) / 2.0
 
+    def read(
+        index: np.ndarray, wanted: np.ndarray, draws: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return image and labels of a scan, and a pixel of its lesion, (-1, -1) for none."""
+        image, label = packed.arrays(int(index))
+        spot = _lesion_pixel(label, draws) if wanted else None
+        return image, label, np.array(spot or (-1, -1), np.float32)
+
     def sample(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        index = scan_of(number)
         key = tf.cast(tf.stack([tf.cast(seed, tf.int64), number * 8]), tf.int32)
         draw = tf.random.stateless_uniform((6,), key, -1.0, 1.0)
-        extent = tf.cast(sizes[index], tf.float32)
-        wanted = tf.constant(size, tf.float32)
-        centre = _centre(key, lesions[index], extent, wanted, lesion_patches)[::-1] - 0.5
-        centre += draw[4:] * augment.shift * wanted[::-1]
+        wanted = tf.random.stateless_uniform((), key + [0, 2]) < lesion_patches
+        draws = tf.random.stateless_uniform((2,), key + [0, 3], None, None, tf.uint32)
+        image, label, spot = tf.numpy_function(
+            read,
+            [scan_of(number), wanted, draws],
+            [tf.float32, tf.uint8, tf.float32],
+            stateful=False,
+        )
+        image.set_shape((None, None))
+        label.set_shape((None, None))
+        spot.set_shape((2,))
+        patch = tf.constant(size, tf.float32)
+        centre = _centre(key, spot, tf.cast(tf.shape(image), tf.float32), patch)[::-1] - 0.5
+        centre += draw[4:] * augment.shift * patch[::-1]
         matrix = _affine(draw, augment)
         offset = centre - tf.linalg.matvec(matrix, half)
-        depth, width = sizes[index][0], sizes[index][1]
-        image = _cut(images[index, :depth, :width], matrix, offset, size, "BILINEAR")
-        label = _cut(labels[index, :depth, :width], matrix, offset, size, "NEAREST")
+        image = _cut(image, matrix, offset, size, "BILINEAR")
+        label = _cut(label, matrix, offset, size, "NEAREST")
         return _recolour(image, key, augment)[..., None], tf.cast(label, tf.int32)[..., None]
 
     numbers = tf.data.Dataset.range(first_sample, np.iinfo(np.int64).max // 16)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from medream.errors import ConfigError, ScanError, nearest
-from medream.files import sha256_of
+from medream.files import RUN_FILE, sha256_of
 from medream.readers import read_gray, read_labels, valid_mask
 from medream.readers.raster import ClassMap, check_class_map
 from medream.scan import Scan, Source
@@ -299,6 +301,36 @@ class Dataset(Sequence[Scan]):
     def bscan_spacings_mm(self) -> list[float | None]:
         """Distance of each scan's volume from B-scan to B-scan, where it is known."""
         return [item.bscan_spacing_mm for item in self._items]
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that the scans are read from, without decoding them.
+
+        Of the files that bear images and masks it takes the bytes, of the others below the data set's
+        folder (pixels beside a header, lists, valid pixels) size and time of change, leaving out
+        hidden files and what medream wrote there.
+        """
+        contents, digest, hashes = self._contents, hashlib.sha256(), dict[Path | None, str]()
+        told: Any = (contents.adapter, self.classes, contents.class_map, contents.spacing_mm)
+        digest.update(repr(told).encode())
+        for item in self._items:
+            for file in (item.image, item.mask):
+                if file not in hashes:
+                    hashes[file] = sha256_of(file) if file and file.is_file() else ""
+            told = (hashes[item.image], hashes[item.mask], item.source.bscan_index, item.spacing_mm)
+            digest.update(repr(told).encode())
+        for folder, inner, files in os.walk(self.path):
+            inner[:] = sorted(
+                name
+                for name in inner
+                if not name.startswith(".") and not Path(folder, name, RUN_FILE).exists()
+            )
+            for name in sorted(files):
+                file = Path(folder, name)
+                if file not in hashes and not name.startswith("."):
+                    state = file.stat() if file.exists() else file.lstat()
+                    told = (file.relative_to(self.path), state.st_size, state.st_mtime_ns)
+                    digest.update(repr(told).encode())
+        return digest.hexdigest()
 
     def part(self, split: str | None) -> Dataset:
         """Return another part of the same data set; None for all of it.
