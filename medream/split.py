@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from medream.errors import ConfigError
 from medream.scan import Scan
@@ -123,12 +123,14 @@ def hold_out(scans: Sequence[Scan], share: float = 0.2) -> tuple[list[Scan], lis
     ConfigError
         With fewer than two scans.
     """
-    loads = lesion_loads(scans)
+    loads: dict[str, float] = {}
+    lesion = [0.0 if scan.mask is None else float((scan.mask > 0).sum()) for scan in scans]
+    for scan, load in zip(scans, lesion, strict=True):
+        loads[scan.source.subject_id] = loads.get(scan.source.subject_id, 0.0) + load
     if len(loads) > 1:
         _, subjects = split_subjects(loads, share)
         held = [scan.source.subject_id in subjects for scan in scans]
     else:
-        lesion = [0.0 if scan.mask is None else float((scan.mask > 0).sum()) for scan in scans]
         block = split_block(lesion, share)
         held = [k in block for k in range(len(scans))]
         warnings.warn(
@@ -209,23 +211,3 @@ def subject_folds(loads: Mapping[str, float], folds: int, seed: int = 0) -> list
         warnings.simplefilter("ignore")  # of fewer healthy subjects than folds
         deal = StratifiedKFold(folds, shuffle=True, random_state=seed).split(subjects, labels)
         return [[subjects[k] for k in held_out] for _, held_out in deal]
-
-
-def scans_of(scans: Iterable[Scan], subjects: Iterable[str]) -> list[Scan]:
-    """Return the scans of the given subjects, in the order of `scans`.
-
-    >>> import numpy as np
-    >>> [scans_of([Scan(np.zeros((2, 2), "float32"))], subjects) for subjects in (["a"], [])]
-    [[], []]
-    """
-    wanted = set(subjects)
-    return [scan for scan in scans if scan.source.subject_id in wanted]
-
-
-def lesion_loads(scans: Iterable[Scan]) -> dict[str, float]:
-    """Return the labelled pixels of each subject, in the order of `scans`."""
-    loads: dict[str, float] = {}
-    for scan in scans:
-        load = 0.0 if scan.mask is None else float((scan.mask > 0).sum())
-        loads[scan.source.subject_id] = loads.get(scan.source.subject_id, 0.0) + load
-    return loads

@@ -11,8 +11,6 @@ from medream.split import (
     LeakWarning,
     hold_out,
     leave_one_subject_out,
-    lesion_loads,
-    scans_of,
     split_block,
     split_subjects,
     subject_folds,
@@ -139,14 +137,3 @@ def test_folds_are_alike_in_load_and_differ_by_seed():
     for fold in dealt:
         assert sorted(len(str(by_subject[s])) for s in fold) == [2, 3, 4, 5]
     assert subject_folds(by_subject, 5, seed=1) != dealt
-
-
-def test_loads_and_scans_of_subjects():
-    def scan(subject, pixels):
-        mask = np.zeros((2, 3), np.uint8)
-        mask.flat[:pixels] = 1
-        return Scan(np.zeros((2, 3), np.float32), mask, source=Source(subject_id=subject))
-
-    scans = [scan("b", 2), scan("a", 0), scan("b", 3)]
-    assert lesion_loads(scans) == {"b": 5.0, "a": 0.0}
-    assert [s.mask.sum() for s in scans_of(scans, {"b"})] == [2, 3]
