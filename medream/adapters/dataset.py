@@ -68,6 +68,7 @@ def items_of_volume(
     load_mask: Callable[[int], np.ndarray] | None = None,
     split: str | None = None,
     spacing_mm: tuple[float, float] | None = None,
+    bscan_spacing_mm: float | None = None,
 ) -> list[Item]:
     """Return an item for each of the positions of one file's B-scans; `load(k)` reads one."""
     return [
@@ -80,6 +81,7 @@ def items_of_volume(
             in_volume=True,
             load=partial(load, k),
             load_mask=None if load_mask is None else partial(load_mask, k),
+            bscan_spacing_mm=bscan_spacing_mm,
         )
         for k in positions
     ]

@@ -64,7 +64,7 @@ def read(
         image = listing.path(one.string)
         label = f"{base}labels{one['part']}/{one['case']}{one['ending']}"
         mask = listing.path(label)
-        bscans, spacing, load, plane = _reading(image, mask, one["ending"])
+        bscans, spacing, between, load, plane = _reading(image, mask, one["ending"])
         items += items_of_volume(
             range(bscans),
             image,
@@ -74,6 +74,7 @@ def read(
             load_mask=partial(_labels, plane, classes, set(values.values()), mask),
             split=_SPLITS[one["part"]],
             spacing_mm=spacing,
+            bscan_spacing_mm=between,
         )
     return Contents(
         name=name,
@@ -87,15 +88,16 @@ def read(
 
 def _reading(
     image: Path, mask: Path, ending: str
-) -> tuple[int, tuple[float, float] | None, Callable, Callable]:
-    """Return the number of B-scans, their spacing, and how image and reference are read."""
+) -> tuple[int, tuple[float, float] | None, float | None, Callable, Callable]:
+    """Return the number of B-scans, their spacing and distance, and how image and reference are read."""
     if ending in RASTER_SUFFIXES:
         bscans = sum(head.bscans for head in read_headers(image))
-        return bscans, None, partial(picture, image), partial(read_values, mask)
+        return bscans, None, None, partial(picture, image), partial(read_values, mask)
     head = volume.header(image)
     return (
         head.bscans,
         head.spacing_mm,
+        head.bscan_spacing_mm,
         partial(volume.gray_plane, image),
         partial(volume.plane, mask),
     )

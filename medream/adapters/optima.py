@@ -72,6 +72,7 @@ def read(listing: Listing, reference: ReadReference | None = None) -> Contents:
             load_mask=load_mask,
             split="test" if any("test" in part for part in folders) else "train",
             spacing_mm=head.spacing_mm,
+            bscan_spacing_mm=head.bscan_spacing_mm,
         )
     return Contents(
         name="OPTIMA",

@@ -54,6 +54,7 @@ def read(listing: Listing, class_map: ClassMap | None = None) -> Contents:
             load_mask=partial(_labels, classes, mask),
             split="test" if subject.upper().startswith("TEST") else "train",
             spacing_mm=head.spacing_mm,
+            bscan_spacing_mm=head.bscan_spacing_mm,
         )
     return Contents(
         name="RETOUCH",
