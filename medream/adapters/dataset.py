@@ -344,6 +344,12 @@ class Dataset(Sequence[Scan]):
         """
         return Dataset(self._contents, split)
 
+    def only(self, positions: Iterable[int]) -> Dataset:
+        """Return the scans at some positions."""
+        part = copy.copy(self)
+        part._items = tuple(self._items[k] for k in positions)
+        return part
+
     def __len__(self) -> int:
         return len(self._items)
 

@@ -18,6 +18,7 @@ of the means of distances, so that these are to be read beside the two counts.
 
 from medream.metrics.counts import COUNTS, OVERLAPS, confusion, overlap
 from medream.metrics.detection import detection_auc, detection_scores
+from medream.metrics.intervals import pooled_intervals
 from medream.metrics.lesions import by_size, lesion_scores, match_lesions
 from medream.metrics.pooling import summarize
 from medream.metrics.probabilities import (
@@ -56,6 +57,7 @@ __all__ = [
     "match_lesions",
     "measure_volumes",
     "overlap",
+    "pooled_intervals",
     "precision_recall_curve",
     "score",
     "score_volume",
