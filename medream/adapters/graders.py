@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
+from functools import partial
+from typing import Any
 
 from medream.adapters.dataset import Dataset
 from medream.adapters.opening import ADAPTERS, list_contents
@@ -13,7 +13,7 @@ from medream.scan import Source
 Key = tuple[str, str, int]
 
 
-def second_grader(dataset: Dataset) -> dict[Key, Callable[..., np.ndarray | None]] | None:
+def second_grader(dataset: Dataset) -> dict[Key, Callable[[], Any]] | None:
     """Return the second grader's masks of a data set that has two graders, to be read when called.
 
     Parameters
@@ -29,7 +29,11 @@ def second_grader(dataset: Dataset) -> dict[Key, Callable[..., np.ndarray | None
     if "grader" not in ADAPTERS[dataset.adapter].options:
         return None
     contents = list_contents(dataset.path, dataset.adapter, grader=2)
-    return {key_of(item.source): item.read_mask for item in contents.items if item.mask is not None}
+    return {
+        key_of(item.source): partial(item.read_mask, None)
+        for item in contents.items
+        if item.mask is not None
+    }
 
 
 def key_of(source: Source) -> Key:

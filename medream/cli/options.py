@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +18,12 @@ __all__ = [
     "Out",
     "Quiet",
     "Seed",
+    "Threshold",
+    "Tta",
     "absolute",
     "begin",
     "done",
+    "load_networks",
     "load_tensorflow",
 ]
 
@@ -29,6 +33,19 @@ ModelRef = Annotated[
 Dataset = Annotated[Path, typer.Argument(help="The data set's folder.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder or file to write.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
+Tta = Annotated[
+    bool, typer.Option("--tta", help="Average with the left-right mirror image, in twice the time.")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        min=0.0,
+        max=1.0,
+        help="Probability from which on a pixel is lesion, for one class.",
+        show_default="the one that training chose",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no log lines.")]
 
@@ -46,3 +63,10 @@ def done(path: Path) -> None:
 def absolute(path: str | Path) -> str:
     """Return a path as run records hold it; names such as keras:VGG19 stay as they are."""
     return str(path) if str(path).startswith("keras:") else str(Path(path).resolve())
+
+
+def load_networks(refs: Sequence[str]) -> list[Any]:
+    """Open all networks behind some models, of which each may be a folder of folds."""
+    from medream.store import load_ensemble
+
+    return [network for ref in refs for network in load_ensemble(ref)]

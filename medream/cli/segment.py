@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from medream.cli import app
-from medream.cli.options import Out, Quiet, absolute, begin, done, load_tensorflow
+from medream.cli.options import (
+    Out,
+    Quiet,
+    Threshold,
+    Tta,
+    absolute,
+    begin,
+    done,
+    load_networks,
+    load_tensorflow,
+)
 from medream.cli.volumes import SkipBad
 
 
@@ -16,11 +26,19 @@ from medream.cli.volumes import SkipBad
 def segment(
     path: Annotated[Path, typer.Argument(help="A scan, a folder of scans, or a data set.")],
     out: Out,
-    model: Annotated[str, typer.Option("--model", help="A model folder.")],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            help="A model folder, or a network's folder of 'medream compare'; several are averaged.",
+        ),
+    ],
     format: Annotated[
         Literal["png", "npz", "nifti", "dicom-seg"],
         typer.Option(help="Of the masks, beside pictures."),
     ] = "png",
+    tta: Tta = False,
+    threshold: Threshold = None,
     skip_bad: SkipBad = False,
     quiet: Quiet = False,
 ) -> None:
@@ -35,7 +53,8 @@ def segment(
     begin(quiet)
     load_tensorflow()
     settings = {
-        "path": absolute(path), "model": absolute(model), "format": format, "skip_bad": skip_bad,
+        "path": absolute(path), "model": [absolute(ref) for ref in model], "format": format,
+        "tta": tta, "threshold": threshold, "skip_bad": skip_bad,
     }  # fmt: skip
     done(run_segment(settings, out))
 
@@ -50,10 +69,11 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
     from medream.files import result_folder
     from medream.progress import progress
     from medream.record import RunRecord, input_hashes
-    from medream.segmentation import segment
-    from medream.store import load_model
+    from medream.segmentation import as_models, segment, threshold_of
 
-    model = load_model(settings["model"])
+    refs = settings["model"]
+    models = as_models(load_networks([refs] if isinstance(refs, str) else refs))
+    threshold, tta = settings.get("threshold"), bool(settings.get("tta"))
     scans, distances, left_out = scans_at(settings["path"], bool(settings.get("skip_bad")))
     names = picture_names([scan.source for scan in scans])
     record = RunRecord("segment", settings, inputs=input_hashes(scans))
@@ -63,7 +83,7 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
     rows, results = [], []
     with result_folder(out, "segment") as folder, progress("segment", len(scans)) as update:
         for picture, scan in zip(names, scans, strict=True):
-            found = segment(model, scan)
+            found = segment(models, scan, threshold, tta)
             save_pictures(folder, picture, scan, found)
             if of_volumes:
                 results.append((scan, found))
@@ -82,5 +102,7 @@ def run_segment(settings: dict[str, Any], out: Path) -> Path:
         if of_volumes:
             save_masks(folder, distances, settings["format"], results)
         pd.DataFrame(rows).to_csv(folder / "areas.csv", index=False)
-        record.write(folder, left_out=left_out)
+        used = threshold_of(models) if threshold is None else threshold
+        used = None if models[0].output_shape[-1] > 1 else used  # the largest of several decides
+        record.write(folder, left_out=left_out, threshold=used, networks=len(models))
     return Path(out)
