@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,8 +34,25 @@ def format_number(value: Any) -> str:
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
-_UNITS = {"mm": "mm", "mm2": "mm²", "um": "µm", "px": "px", "s": "s"}
-_WORDS = {"dice": "Dice", "iou": "IoU", "hd95": "HD95"}
+_UNITS = {
+    "mm3": "mm³",
+    "ms": "ms",
+    "mib": "MiB",
+    "mm": "mm",
+    "mm2": "mm²",
+    "um": "µm",
+    "px": "px",
+    "s": "s",
+}
+_WORDS = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd95": "HD95",
+    "assd": "ASSD",
+    "f1": "F1",
+    "auc": "AUC",
+    "flops": "FLOPs",
+}
 _HEADS = {
     "subject_id": "Subject", "volume_id": "Volume", "bscan_index": "B-scan",
     "lesion_scans": "Scans with lesion", "missed": "Missed lesions", "false_alarms": "False alarms",
@@ -135,3 +153,62 @@ def html_table(table: pd.DataFrame) -> str:
         )
         lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, "</tbody>", "</table>"])
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#",
+    "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "²": "$^2$", "³": "$^3$", "µ": r"$\mu$",
+    "<": "$<$", ">": "$>$", "\n": " ",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    escaped = "".join(_LATEX.get(letter, letter) for letter in text)
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", escaped)  # a minus is no hyphen
+
+
+def latex_table(table: pd.DataFrame, caption: str = "", label: str = "") -> str:
+    r"""Return a data frame as a LaTeX table with the rules of the package `booktabs`, without its index.
+
+    Parameters
+    ----------
+    table : DataFrame
+    caption, label : str
+        Left out when empty. The caption is text; what LaTeX would take for commands is escaped.
+
+    Examples
+    --------
+    >>> print(latex_table(pd.DataFrame({"levels": [2], "mean_dice": [-0.5]}), label="tab:dice"))
+    \begin{table}
+      \centering
+      \label{tab:dice}
+      \begin{tabular}{rr}
+        \toprule
+        levels & mean\_dice \\
+        \midrule
+        2 & $-$0.500 \\
+        \bottomrule
+      \end{tabular}
+    \end{table}
+    """
+    heads, right, rows = _cells(table)
+
+    def line(cells: list[str]) -> str:
+        return "    " + " & ".join(map(_latex, cells)) + r" \\"
+
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"  \centering",
+            *([rf"  \caption{{{_latex(caption)}}}"] if caption else []),
+            *([rf"  \label{{{label}}}"] if label else []),
+            rf"  \begin{{tabular}}{{{''.join('r' if flag else 'l' for flag in right)}}}",
+            r"    \toprule",
+            line(heads),
+            r"    \midrule",
+            *map(line, rows),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+        ]
+    )
