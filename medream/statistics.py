@@ -115,6 +115,10 @@ def bootstrap_interval(
         sample = table[chosen] if table is not None else np.concatenate([rows[k] for k in chosen])
         return float(statistic(sample))
 
+    def means(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.mean(table[chosen], axis=axis)  # type: ignore[index]
+
+    simple = statistic is np.mean and table is not None and table.ndim == 1
     estimate = value(np.arange(n))
     if n < 2:
         return Interval(
@@ -123,7 +127,7 @@ def bootstrap_interval(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of degenerate distributions, which are looked at below
         result = stats.bootstrap(
-            (np.arange(n),), value, vectorized=False, n_resamples=resamples,
+            (np.arange(n),), means if simple else value, vectorized=simple, n_resamples=resamples,
             confidence_level=confidence, method="BCa", random_state=np.random.default_rng(seed),
         )  # fmt: skip
     low, high = map(float, result.confidence_interval)
