@@ -229,17 +229,19 @@ def run(
     image: tf.Tensor,
     names: Iterable[str],
     replaced: Mapping[int, tuple[Callable[..., tf.Tensor], Sequence[tf.Tensor]]] | None = None,
+    known: Mapping[int, tf.Tensor] | None = None,
 ) -> dict[str, tf.Tensor]:
     """Run the calls on images (batch, depth, width, channels); return the named activations.
 
-    `replaced` has, by the identity of a layer, what is run in its place and its tensors.
+    `replaced` has, by the identity of a layer, what is run in its place and its tensors; `known`
+    are tensors, by their numbers, that calls left out of the network would have given.
 
     Raises
     ------
     ModelError
         When a layer cannot take this size; the message names it and the size that it needs.
     """
-    values: dict[int, Any] = {0: image}
+    values: dict[int, Any] = {0: image, **(known or {})}
     for call in network.calls:
         if call.arguments is None:
             continue
