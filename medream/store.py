@@ -64,10 +64,26 @@ def _attach(model: keras.Model, info: ModelInfo) -> keras.Model:
     return model
 
 
+_SAVED = (1980, 1, 1, 0, 0, 0)  # the first date that a zip file knows
+
+
 def save_keras(model: keras.Model, path: Path) -> None:
-    """Write a `.keras` file atomically."""
+    """Write a `.keras` file atomically; the same network gives the same bytes whenever it is saved."""
     with atomic_file(path) as temporary:
         model.save(temporary, include_optimizer=False)
+        with zipfile.ZipFile(temporary) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        metadata = json.loads(parts["metadata.json"])
+        metadata["date_saved"] = "{}-{:02}-{:02}@{:02}:{:02}:{:02}".format(*_SAVED)
+        parts["metadata.json"] = json.dumps(metadata).encode()
+        config, numbers = json.loads(parts["config.json"]), dict[int, int]()
+        for node in _nodes(config):  # Keras writes addresses in memory
+            if (address := node.get("shared_object_id")) is not None:
+                node["shared_object_id"] = numbers.setdefault(address, len(numbers))
+        parts["config.json"] = json.dumps(config).encode()
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(zipfile.ZipInfo(name, _SAVED), content)
 
 
 def save_info(info: ModelInfo, folder: Path) -> None:

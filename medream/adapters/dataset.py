@@ -286,6 +286,11 @@ class Dataset(Sequence[Scan]):
         return self._contents.warnings
 
     @property
+    def shared_subjects(self) -> dict[str, list[str]]:
+        """Subjects that the data set's own folders put into more than one part, and those parts."""
+        return self._contents.known_on_both_sides
+
+    @property
     def sources(self) -> list[Source]:
         return [item.source for item in self._items]
 

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import fnmatch
-import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
-import pandas as pd
 
-from medream.errors import ConfigError, LayerError, nearest
-from medream.files import open_folder, write_text
+from medream.errors import ConfigError
+from medream.files import open_folder
 from medream.record import RunRecord, input_hashes
 from medream.scan import Scan
 from medream.split import hold_out
 from medream.store import ModelInfo, info_of, load_model, save_info
+from medream.training.card import results_of, write_card
+from medream.training.census import Census, take_census
 from medream.training.checks import (
-    check_settings,
+    check_censuses,
     refuse_shared_subjects,
     refuse_shared_validation,
 )
 from medream.training.config import TrainConfig
 from medream.training.epochs import Climb
+from medream.training.journal import Journal
+from medream.training.precision import be_deterministic
+from medream.training.validation import choose_threshold
 from medream.unet import UNetConfig, build_unet
 
 __all__ = ["TrainConfig", "refuse_shared_subjects", "train"]
@@ -41,6 +45,7 @@ def train(
     freeze: Sequence[str] = (),
     resume: bool = False,
     record: RunRecord | None = None,
+    mlflow: str | None = None,
 ) -> Path:
     """Train a U-Net and return its model folder.
 
@@ -68,6 +73,9 @@ def train(
         Go on from the state in `out`, when there is one.
     record : RunRecord
         Made here when None.
+    mlflow : str, optional
+        An MLflow tracking URI or a folder, which gets the course of the training (extra
+        `medream[mlflow]`).
 
     Raises
     ------
@@ -92,11 +100,18 @@ def train(
     else:
         refuse_shared_validation(scans, validation)
     scans, validation = list(scans), list(validation)
+    counted, held_out = take_census(scans), take_census(validation)
     base = load_model(start_from) if start_from is not None else None
-    config = _architecture(config, base, scans)
-    check_settings(scans, validation, config, train_config)
+    config = _architecture(config, base, counted)
+    check_censuses(counted, held_out, config, train_config, freeze)
+    if held_out.lacking:
+        warnings.warn(
+            f"No validation scan holds {' or '.join(held_out.lacking)}: the epoch is chosen without.",
+            stacklevel=2,
+        )
 
     out = Path(out)
+    journal = Journal(out, mlflow)
     settings = {
         "dataset": str(Path(path).resolve()) if (path := getattr(dataset, "path", None)) else None,
         "unet": config.to_json(),
@@ -107,107 +122,86 @@ def train(
     record = record or RunRecord("train", settings, seed=train_config.seed)
     record = replace(record, inputs=input_hashes([*scans, *validation]))
 
+    if train_config.deterministic:
+        be_deterministic()
     model = build_unet(config, seed=train_config.seed)
     if base is not None:
         model.set_weights(base.get_weights())
     _freeze(model, freeze)
-    climb = Climb(model, scans, validation, train_config, out, resume, settings)
-    spacings = {scan.spacing_mm for scan in scans}
+    climb = Climb(model, scans, validation, train_config, out, resume, settings, journal)
     info = ModelInfo(
         classes=scans[0].classes,
-        spacing_mm=spacings.pop() if len(spacings) == 1 else None,
+        spacing_mm=next(iter(counted.spacings)) if len(counted.spacings) == 1 else None,
         unet=config.to_json(),
         train=asdict(train_config),
+        threshold=0.5 if train_config.threshold == "validation" else float(train_config.threshold),
     )
     # Before the first network is written: a folder that holds one always says what it is.
     open_folder(out, record.command)
-    save_info(info, out)
     record.write(out)
-    _finish(model, config, info.classes, scans, validation, out, climb.run(), record)
+    save_info(info, out)
+    journal.begin(settings)
+
+    history = climb.run()
+    results = {
+        **results_of(history, counted, held_out, train_config),
+        "parameters": model.count_params(),
+        "precision": climb.precision,
+    }
+    if config.classes == 1:
+        model.set_weights(load_model(out).get_weights())  # of the epoch that was kept
+        info, results["threshold"] = _settle_threshold(model, info, train_config, validation)
+        save_info(info, out)
+    write_card(out, model, config, train_config, counted, held_out, results)
+    journal.end(results)
+    record.write(out, **results)  # last: the mark of a finished training
     return out
 
 
 def _architecture(
-    config: UNetConfig | None, base: keras.Model | None, scans: Sequence[Scan]
+    config: UNetConfig | None, base: keras.Model | None, counted: Census
 ) -> UNetConfig:
     """Return the settings of the network, with its input normalisation taken from the scans."""
-    if base is not None:
-        known = info_of(base).unet
-        if known is None:
-            raise ConfigError(
-                "The model to start from was not trained by medream: it has no model.json."
-            )
-        start = UNetConfig(**known)
-        if (
-            config is not None
-            and replace(config, input_mean=start.input_mean, input_std=start.input_std) != start
-        ):
-            raise ConfigError(
-                f"The model to start from has {start.levels} levels and {start.base_filters} base "
-                f"filters; the settings ask for {config.levels} and {config.base_filters}. "
-                "Leave them out, or ask for the same."
-            )
-        return start
-    config = config or UNetConfig()
-    if not scans:
-        return config
-    kept = [s.image if s.valid is None else s.image[s.valid] for s in scans]
-    count = sum(k.size for k in kept)
-    mean = sum(float(k.sum(dtype=np.float64)) for k in kept) / count
-    square = sum(float(np.square(k, dtype=np.float64).sum()) for k in kept) / count
-    std = math.sqrt(max(square - mean**2, 1e-6))
-    return replace(config, input_mean=round(mean, 4), input_std=round(std, 4))
+    if base is None:
+        return replace(
+            config or UNetConfig(),
+            input_mean=round(counted.mean, 4),
+            input_std=round(counted.std, 4),
+        )
+    known = info_of(base).unet
+    if known is None:
+        raise ConfigError(
+            "The model to start from was not trained by medream: it has no model.json."
+        )
+    start = UNetConfig(**known)
+    if (
+        config is not None
+        and replace(config, input_mean=start.input_mean, input_std=start.input_std) != start
+    ):
+        raise ConfigError(
+            f"The model to start from has {start.levels} levels and {start.base_filters} base "
+            f"filters; the settings ask for {config.levels} and {config.base_filters}. "
+            "Leave them out, or ask for the same."
+        )
+    return start
 
 
 def _freeze(model: keras.Model, patterns: Sequence[str]) -> None:
-    names = [layer.name for layer in model.layers]
-    for pattern in patterns:
-        matched = fnmatch.filter(names, pattern)
-        if not matched:
-            raise LayerError(f"No layer is called {pattern!r}. {nearest(pattern, names)}")
-        for name in matched:
-            model.get_layer(name).trainable = False
-    if not model.trainable_weights:
-        raise ConfigError(f"Freezing {', '.join(patterns)} leaves no weight to train.")
+    for layer in model.layers:
+        if any(fnmatch.fnmatchcase(layer.name, pattern) for pattern in patterns):
+            layer.trainable = False
 
 
-def _finish(
-    model: keras.Model,
-    config: UNetConfig,
-    classes: Sequence[str],
-    scans: Sequence[Scan],
-    validation: Sequence[Scan],
-    out: Path,
-    history: pd.DataFrame,
-    record: RunRecord,
-) -> None:
-    """Write the card, and the run record with its results: the mark of a finished training."""
-    best = history.iloc[int(history.validation_dice.argmax())]
-    people = {
-        name: sorted({s.source.subject_id for s in part})
-        for name, part in (("training", scans), ("validation", validation))
+def _settle_threshold(
+    model: keras.Model, info: ModelInfo, train_config: TrainConfig, validation: Sequence[Scan]
+) -> tuple[ModelInfo, dict[str, Any]]:
+    """Choose the threshold of a network, or keep the one that was asked for."""
+    if train_config.threshold != "validation":
+        return info, {"value": info.threshold, "chosen_on": None}
+    threshold, dice, dice_at_half = choose_threshold(model, validation)
+    return replace(info, threshold=threshold), {
+        "value": threshold,
+        "chosen_on": "validation",
+        "dice": round(dice, 6),
+        "dice_at_half": round(dice_at_half, 6),
     }
-    write_text(
-        out / "card.md",
-        f"""# {model.name}: U-Net with {config.levels} levels, {model.count_params():,} parameters
-
-- Segments: {", ".join(classes)}
-- Trained on: {len(scans)} B-scans of {len(people["training"])} subjects of
-  {", ".join(sorted({s.source.dataset for s in scans}))}
-- Epoch chosen on: {len(validation)} B-scans of {len(people["validation"])} other subjects
-- Validation Dice (pooled pixels): {best.validation_dice:.3f} at epoch {int(best.epoch)}
-- Settings: `run.json`; course of training: `history.csv`
-
-Research use, not for diagnosis. The validation Dice chose the epoch and flatters the network;
-`medream evaluate` on subjects that training never saw gives the number to report. Scans of other
-devices, diseases or pixel sizes were not tried.
-""",
-    )
-    record.write(
-        out,
-        validation_dice=round(float(best.validation_dice), 6),
-        best_epoch=int(best.epoch),
-        epochs=len(history),
-        parameters=model.count_params(),
-        subjects=people,
-    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from medream.errors import ConfigError
+from medream.errors import ConfigError, nearest
 from medream.scan import Scan
+from medream.training.census import Census, take_census
 from medream.training.config import TrainConfig
-from medream.unet import UNetConfig
+from medream.training.optimizers import layer_factor
+from medream.unet import UNetConfig, build_unet
 
 
 def refuse_shared_subjects(dataset: Any) -> None:
@@ -26,9 +29,8 @@ def refuse_shared_subjects(dataset: Any) -> None:
     ConfigError
         Naming the subjects and their parts.
     """
-    contents = getattr(dataset, "_contents", None)
-    if contents is not None and dataset.split == "train":
-        _refuse(contents.known_on_both_sides, f"{dataset.path}")
+    if getattr(dataset, "split", None) == "train":
+        _refuse(dataset.shared_subjects, f"{dataset.path}")
 
 
 def refuse_shared_validation(scans: Sequence[Scan], validation: Sequence[Scan]) -> None:
@@ -60,38 +62,119 @@ def _refuse(shared: Mapping[str, Sequence[str]], where: str) -> None:
 
 
 def check_settings(
-    scans: Sequence[Scan], validation: Sequence[Scan], config: UNetConfig, train_config: TrainConfig
+    scans: Sequence[Scan],
+    validation: Sequence[Scan],
+    config: UNetConfig,
+    train_config: TrainConfig,
+    freeze: Sequence[str] = (),
 ) -> None:
     """Raise `ConfigError` with everything that scans and settings of a training have wrong."""
-    wrong = []
-    for part, name in ((scans, "training"), (validation, "validation")):
-        if not part:
-            wrong.append(f"there are no {name} scans")
-            continue
-        bare = [s.source.name for s in part if s.mask is None]
-        if bare:
-            wrong.append(f"{len(bare)} {name} scans have no mask ({', '.join(bare[:3])}, ...)")
-        elif not any(bool(s.mask.any()) for s in part):  # type: ignore[union-attr]
-            wrong.append(f"no {name} scan holds a lesion, so Dice is undefined")
-    names = {s.classes for s in [*scans, *validation]}
+    check_censuses(take_census(scans), take_census(validation), config, train_config, freeze)
+
+
+def check_censuses(
+    training: Census,
+    validation: Census,
+    config: UNetConfig,
+    train_config: TrainConfig,
+    freeze: Sequence[str] = (),
+) -> None:
+    """Do as `check_settings` with scans that are counted already."""
+    wrong = [
+        *_wrong_scans(training, "training"),
+        *_wrong_scans(validation, "validation"),
+        *_wrong_classes(training, validation, config, train_config),
+        *_wrong_sizes(training, validation, config, train_config),
+        *_wrong_layers(config, train_config, freeze),
+    ]
+    if wrong:
+        raise ConfigError("Training cannot start: " + "; ".join(wrong) + ".")
+
+
+def _wrong_scans(census: Census, name: str) -> Iterator[str]:
+    if not census.scans:
+        yield f"there are no {name} scans"
+        return
+    for names, what in (
+        (census.bare, "have no mask"),
+        (census.damaged, "hold pixels that are no finite numbers"),
+    ):
+        if names:
+            yield f"{len(names)} {name} scans {what} ({_some(names)})"
+    if not census.bare and not census.lesion_scans:
+        yield f"no {name} scan holds a lesion, so Dice is undefined"
+
+
+def _wrong_classes(
+    training: Census, validation: Census, config: UNetConfig, train_config: TrainConfig
+) -> Iterator[str]:
+    names = training.classes | validation.classes
     if len(names) > 1:
-        wrong.append(f"scans name different classes: {', '.join(map(str, sorted(names)))}")
+        yield f"scans name different classes: {', '.join(map(str, sorted(names)))}"
     elif names:
         (classes,) = names
         outputs = 1 if len(classes) == 1 else len(classes) + 1
         if config.classes != outputs:
-            wrong.append(
+            yield (
                 f"the scans have {len(classes)} classes ({', '.join(classes)}), which takes "
                 f"UNetConfig(classes={outputs}) instead of {config.classes}"
             )
+    if training.lesion_scans and training.lacking and not training.bare:
+        yield (
+            f"no training scan holds {' or '.join(training.lacking)}, which the scans name as "
+            f"class{'es' * (len(training.lacking) > 1)}; leave such classes out of the data set's names"
+        )
+    if config.classes > 1 and train_config.threshold != "validation":
+        yield (
+            f"threshold {train_config.threshold} is for networks with one output; of {config.classes} "
+            "the largest probability decides"
+        )
+
+
+def _wrong_sizes(
+    training: Census, validation: Census, config: UNetConfig, train_config: TrainConfig
+) -> Iterator[str]:
     if config.in_channels != 1:
-        wrong.append(
-            f"scans are grey, so UNetConfig(in_channels=1) instead of {config.in_channels}"
+        yield f"scans are grey, so UNetConfig(in_channels=1) instead of {config.in_channels}"
+    size, stride = train_config.image_size, config.stride
+    network = f"{stride}, the stride of a network with {config.levels} levels"
+    if min(size) < stride:
+        yield f"image_size {size} is smaller than {network}"
+    elif any(side % stride for side in size):
+        yield f"image_size {size} is no multiple of {network}"
+    for census, name in ((training, "training"), (validation, "validation")):
+        if census.scans and min(census.smallest) < stride:
+            depth, width = census.smallest
+            yield f"{name} scans have only {depth} rows or {width} columns, fewer than {network}"
+    patches = training.patches(size)
+    wanted = train_config.batch_size * train_config.accumulate
+    if training.scans and wanted > patches:
+        product = f" times accumulate {train_config.accumulate}" * (train_config.accumulate > 1)
+        yield (
+            f"batch_size {train_config.batch_size}{product} is more than the {patches} patches that cover "
+            "the training scans once"
         )
-    if any(side % config.stride for side in train_config.image_size):
-        wrong.append(
-            f"image_size {train_config.image_size} is no multiple of {config.stride}, the stride of a "
-            f"network with {config.levels} levels"
-        )
-    if wrong:
-        raise ConfigError("Training cannot start: " + "; ".join(wrong) + ".")
+
+
+def _wrong_layers(
+    config: UNetConfig, train_config: TrainConfig, freeze: Sequence[str]
+) -> Iterator[str]:
+    if not (freeze or train_config.layer_rates):
+        return
+    names = [layer.name for layer in build_unet(config).layers if layer.weights]
+    for what, patterns in (("freeze", freeze), ("layer_rates", train_config.layer_rates)):
+        for pattern in patterns:
+            if not fnmatch.filter(names, pattern):
+                near = nearest(pattern, names).rstrip(".")
+                yield f"{what}: no layer with weights is called {pattern!r} ({near})"
+    if all(
+        any(fnmatch.fnmatchcase(name, pattern) for pattern in freeze)
+        or not layer_factor(train_config.layer_rates, name)
+        for name in names
+    ):
+        told = [*freeze, *train_config.layer_rates]
+        yield f"{', '.join(told)} leave no weight to train"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

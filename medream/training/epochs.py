@@ -2,83 +2,70 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
-from medream.errors import ConfigError, OutputError, TrainingError
-from medream.files import atomic_file
+from medream.errors import TrainingError
 from medream.losses import make_loss
-from medream.metrics import confusion, overlap
 from medream.pipeline import Augmentation, samples_per_epoch, training_batches
 from medream.progress import progress, say
-from medream.record import read_record
 from medream.scan import Scan
-from medream.segmentation import segment
 from medream.store import MODEL_FILE, save_keras
 from medream.training.config import TrainConfig
+from medream.training.journal import Journal
+from medream.training.networks import lesion_patches, lesion_pixels, make_trainer
+from medream.training.optimizers import make_optimizer
+from medream.training.precision import settle_precision
+from medream.training.state import STATE_FILE, History, claim, load_state, save_history, save_state
+from medream.training.validation import validation_dice
 
-STATE_FILE = "checkpoint.npz"
-HISTORY_FILE = "history.csv"
-
-
-def validation_dice(model: keras.Model, scans: Sequence[Scan]) -> float:
-    """Return the Dice of all scans' pixels pooled, averaged over the classes that occur."""
-    totals: dict[int, dict[str, int]] = {}
-    for scan in scans:
-        assert scan.mask is not None
-        found = segment(model, scan)
-        for label in range(1, len(found.classes) + 1):
-            counts = confusion(scan.mask == label, found.mask == label, scan.valid)
-            total = totals.setdefault(label, dict.fromkeys(counts, 0))
-            for name, count in counts.items():
-                total[name] += count
-    return float(np.nanmean([overlap(**total)["dice"] for total in totals.values()]))
+__all__ = ["STATE_FILE", "Climb"]
 
 
 class Climb(keras.callbacks.Callback):
-    """The epochs: validate, keep the best network, keep the state, stop when it no longer helps."""
+    """The epochs: validate, keep the best network, keep the state, stop when it no longer helps.
+
+    `network` is what is validated and saved, `trainer` its copy that is trained; after each epoch the
+    network gets the trainer's weights, or their averages.
+    """
 
     def __init__(
         self,
-        model: keras.Model,
+        network: keras.Model,
         scans: Sequence[Scan],
         validation: Sequence[Scan],
         config: TrainConfig,
         out: Path,
         resume: bool,
-        settings: dict[str, Any],
+        settings: Mapping[str, Any],
+        journal: Journal,
     ):
         super().__init__()
-        self.network, self.scans, self.validation = model, scans, validation
-        self.config, self.out, self.settings = config, out, settings
-        self.steps = (
-            samples_per_epoch(scans, config.image_size, config.batch_size) // config.batch_size
+        self.network, self.scans, self.validation = network, scans, validation
+        self.config, self.out, self.settings, self.journal = config, out, settings, journal
+        update = config.batch_size * config.accumulate
+        self.steps = samples_per_epoch(scans, config.image_size, update) // config.batch_size
+        self.history: History = []
+        self.precision = settle_precision(config.precision)
+        self.loss = make_loss(config.loss, config.loss_settings)
+        self.trainer = make_trainer(network, self.precision)
+        self.trainer.compile(
+            make_optimizer(config, self.trainer.trainable_variables, self.steps, self.precision),
+            self.loss,
+            metrics=[lesion_patches, lesion_pixels],
+            jit_compile=False,  # on the CPU, XLA was measured several times slower
         )
-        self.history: list[dict[str, float]] = []
-        self.trainer = keras.Model(model.input, model.get_layer("logits").output)
-        rate = keras.optimizers.schedules.CosineDecay(
-            config.learning_rate, config.epochs * self.steps, alpha=0.01
-        )
-        # XLA on the CPU was measured several times slower than the plain graph.
-        self.trainer.compile(keras.optimizers.Adam(rate), make_loss(config.loss), jit_compile=False)
-        self.trainer.optimizer.build(self.trainer.trainable_variables)
-        if resume and (out / STATE_FILE).exists():
-            self._load()
-        elif (out / STATE_FILE).exists() or (
-            (out / MODEL_FILE).exists() and not (resume and _unfinished(out))
-        ):
-            raise ConfigError(
-                f"{out} already holds a model. Pass --resume to go on with it, or choose another folder."
-            )
+        self.averages = self.trainer.average_weights(config.ema) if config.ema else None
+        if claim(out, resume):
+            self.history = load_state(out, self._variables(), settings)
+            say(f"{network.name}: going on after epoch {len(self.history)}")
 
     @property
     def best(self) -> float:
@@ -100,10 +87,12 @@ class Climb(keras.callbacks.Callback):
                 Augmentation() if config.augment else Augmentation.none(),
                 config.seed,
                 first_sample=done * self.steps * config.batch_size,
+                lesion_scans=config.lesion_scans,
+                lesion_patches=config.lesion_patches,
             )
-            self.logs = tf.summary.create_file_writer(str(self.out / "tensorboard"))
             with (
                 warnings.catch_warnings(),
+                self.journal,
                 progress(self.network.name, (config.epochs - done) * self.steps) as self.update,
             ):
                 # Keras offers to shuffle a data set that is shuffled already.
@@ -116,8 +105,12 @@ class Climb(keras.callbacks.Callback):
                     callbacks=[self],
                     verbose=0,
                 )
-            self.logs.close()
+        save_history(self.out, self.history)
         return pd.DataFrame(self.history)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if hasattr(self.loss, "start_epoch"):
+            self.loss.start_epoch(epoch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if not math.isfinite(logs["loss"]):
@@ -134,61 +127,40 @@ class Climb(keras.callbacks.Callback):
         self.update(1, loss=logs["loss"], **dice)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        dice = validation_dice(self.network, self.validation)
+        threshold = self.config.threshold
+        self._hand_over()
+        dice = validation_dice(
+            self.network, self.validation, 0.5 if threshold == "validation" else float(threshold)
+        )
         better = dice > self.best
-        row = {"epoch": epoch + 1, "loss": float(logs["loss"]), "validation_dice": dice}
+        row = {
+            "epoch": epoch + 1,
+            "loss": float(logs["loss"]),
+            "validation_dice": dice,
+            "learning_rate": float(self.trainer.optimizer.learning_rate),
+            "lesion_patches": float(logs["lesion_patches"]),
+            "lesion_pixels": float(logs["lesion_pixels"]),
+        }
         self.history.append(row)
-        with self.logs.as_default(step=epoch + 1):
-            tf.summary.scalar("loss", row["loss"])
-            tf.summary.scalar("validation_dice", dice)
+        self.journal.write(row)
         # The network before the state: stopped between the two, this epoch is trained again.
         if better:
             save_keras(self.network, self.out / MODEL_FILE)
-        self._save()
+        save_state(self.out, self._variables(), self.history, self.settings)
+        save_history(self.out, self.history)
         say(
             f"{self.network.name}: epoch {epoch + 1}, loss {row['loss']:.4f}, validation Dice {dice:.4f}"
         )
         if self.stale >= self.config.patience:
             self.trainer.stop_training = True
 
+    def _hand_over(self) -> None:
+        """Give the network what the trainer has learned."""
+        learned = self.averages.values if self.averages else self.trainer.weights
+        for weight, value in zip(self.network.weights, learned, strict=True):
+            weight.assign(value)
+
     def _variables(self) -> list[Any]:
-        return [*self.trainer.variables, *self.trainer.optimizer.variables]
-
-    def _save(self) -> None:
-        """Write everything that the next epoch depends on as one file."""
-        state = {"history": self.history, "settings": self.settings}
-        arrays = {f"v{i:04d}": v.numpy() for i, v in enumerate(self._variables())}
-        with atomic_file(self.out / STATE_FILE) as temporary, open(temporary, "wb") as file:
-            np.savez(file, state=np.array(json.dumps(state)), **arrays)
-        with atomic_file(self.out / HISTORY_FILE) as temporary:
-            pd.DataFrame(self.history).to_csv(temporary, index=False)
-
-    def _load(self) -> None:
-        path = self.out / STATE_FILE
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                state = json.loads(str(file["state"]))
-                arrays = [file[f"v{i:04d}"] for i in range(len(file.files) - 1)]
-        except (OSError, ValueError, KeyError) as error:
-            raise TrainingError(
-                f"{path} is damaged ({error}); delete the folder and train anew."
-            ) from error
-        wanted = json.loads(json.dumps(self.settings))
-        differing = [key for key in wanted if wanted[key] != state["settings"].get(key)]
-        if differing:
-            raise ConfigError(
-                f"{self.out} was begun with other settings ({', '.join(differing)} differ). Resume with "
-                "the same ones, or choose another folder."
-            )
-        for variable, array in zip(self._variables(), arrays, strict=True):
-            variable.assign(array)
-        self.history = state["history"]
-        say(f"{self.network.name}: going on after epoch {len(self.history)}")
-
-
-def _unfinished(folder: Path) -> bool:
-    """Tell whether a training was stopped before its first state was written."""
-    try:
-        return not read_record(folder).results
-    except OutputError:
-        return False
+        """Return everything that the next epoch depends on beside the settings."""
+        averages = self.averages.values if self.averages else []
+        return [*self.trainer.variables, *self.trainer.optimizer.variables, *averages]
