@@ -20,6 +20,7 @@ _WHOLES = ["lesions", "lesions_predicted", "lesion_sensitivity", "lesion_precisi
            "expected_calibration_error", "mean_abs_area_difference_mm2", "volumes",
            "mean_abs_volume_difference_mm3", "mean_volume_hd95_mm", "mean_volume_assd_mm",
            "mean_volume_surface_dice", "volume_lesion_f1"]  # fmt: skip
+_FEW = 10
 _INTERVALS = ["score", "estimate", "low", "high", "method", "subjects"]
 
 
@@ -110,8 +111,13 @@ def _missing(evaluation: Evaluation) -> list[str]:
         )
     if not evaluation.pooled().volumes.any():
         notes.append(
-            "No volume in mm³: B-scans have gaps, or their distance is unknown; nothing is interpolated. Areas "
-            "are compared B-scan by B-scan."
+            "No volume in mm³: B-scans have gaps, or their distance is unknown; nothing is interpolated."
+        )
+    subjects = scans.subject_id.nunique()
+    if subjects < _FEW:
+        notes.append(
+            f"Intervals rest on {subjects} subject{'s' if subjects > 1 else ''}; from fewer than {_FEW} they "
+            "are too narrow, and from one there is none."
         )
     if not (scans.tp + scans.fn).any():
         notes.append("No reference holds a lesion: all that can be scored is false alarms.")
@@ -125,7 +131,7 @@ def _text(tables: Mapping[str, pd.DataFrame], notes: Sequence[str], several: boo
         ("Per subject (its B-scans' pixels pooled)", subjects[[*rater, "subject_id", "class", *_SCORES]]),
         ("All subjects pooled", pooled[[*rater, "class", *_SCORES]]),
         ("95 % intervals from resampling subjects",
-         tables["intervals"][[*rater, "class", *_INTERVALS]]),
+         tables["intervals"][[*rater, "class", *_INTERVALS]].dropna(subset="estimate")),
         ("Lesions, detection, calibration and volumes, all subjects pooled",
          pooled[[*rater, "class", *_WHOLES]]),
     ]  # fmt: skip

@@ -28,8 +28,8 @@ def warn_of_seen(models: Sequence[str], scans: Any, hashes: Mapping[str, str]) -
     everybody = {source.subject_id for source in scans.sources}
     shown = ", ".join(sorted(seen)[:6]) + (", ..." if len(seen) > 6 else "")
     note = (
-        f"{len(seen)} of {len(everybody)} subjects ({shown}) were trained on, or chose the epoch: these scores "
-        "flatter the model."
+        f"Of {len(everybody)} subjects, {len(seen)} took part in training or chose the epoch ({shown}): these "
+        "scores flatter the model."
     )
     warnings.warn(note, stacklevel=2)
     return [note]

@@ -81,7 +81,7 @@ class Evaluation:
 
     def calibration(self, bins: int = 10) -> pd.DataFrame:
         """Return `calibration_curve` of each class, its bins running "from" "to"; empty without any."""
-        edges = np.linspace(0, 1, bins + 1)
+        edges = np.arange(bins + 1) / bins
         return self._curves(
             lambda counts: calibration_curve(counts, bins).assign(
                 **{"from": edges[:-1], "to": edges[1:]}

@@ -5,30 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import EMPTY, PREDICTION, REFERENCE
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from medream.metrics import confusion, hd95, overlap, score, summarize, surface_distances
-
-
-def drawn(text):
-    return np.array([[c == "#" for c in line.strip()] for line in text.strip().splitlines()])
-
-
-REFERENCE = drawn("""
-    ......
-    .###..
-    .###..
-    ......
-""")
-PREDICTION = drawn("""
-    ......
-    ..###.
-    ..###.
-    ......
-""")
-EMPTY = np.zeros((4, 6), bool)
 
 
 def test_overlap_of_hand_drawn_masks():
@@ -38,6 +20,7 @@ def test_overlap_of_hand_drawn_masks():
     assert result["iou"] == pytest.approx(1 / 2)
     assert result["precision"] == result["recall"] == pytest.approx(2 / 3)
     assert result["accuracy"] == pytest.approx(20 / 24)
+    assert result["specificity"] == pytest.approx(16 / 18)
     # Every border pixel's nearest neighbour lies on its own row, at most one column away.
     assert result["hd95_mm"] == pytest.approx(0.5)
 
@@ -74,21 +57,39 @@ def test_hd95_against_brute_force():
     assert hd95(a, b, tuple(spacing)) == pytest.approx(max(directed(a, b), directed(b, a)))
 
 
+UNDEFINED = ("dice", "iou", "precision", "recall", "hd95_mm", "assd_mm", "surface_dice",
+             "lesion_sensitivity", "lesion_precision", "lesion_f1")  # fmt: skip
+
+
 def test_the_four_empty_cases():
     both = score(EMPTY, EMPTY, spacing_mm=(1, 1))
-    assert all(math.isnan(both[k]) for k in ("dice", "iou", "precision", "recall", "hd95_mm"))
-    assert both["accuracy"] == 1.0
+    assert all(math.isnan(both[k]) for k in UNDEFINED)
+    assert both["accuracy"] == both["specificity"] == 1.0
+    assert both["reference_mm2"] == both["prediction_mm2"] == 0.0
+
     missed = score(REFERENCE, EMPTY, spacing_mm=(1, 1))
-    assert (missed["dice"], missed["recall"], missed["hd95_mm"]) == (0.0, 0.0, math.inf)
+    zero = ("dice", "iou", "recall", "surface_dice", "lesion_sensitivity", "lesion_f1")
+    assert [missed[k] for k in zero] == [0.0] * len(zero)
+    assert missed["hd95_mm"] == missed["assd_mm"] == math.inf
     assert math.isnan(missed["precision"])
+    assert math.isnan(missed["lesion_precision"])
+
     alarm = score(EMPTY, PREDICTION, spacing_mm=(1, 1))
-    assert (alarm["dice"], alarm["precision"], alarm["hd95_mm"]) == (0.0, 0.0, math.inf)
+    zero = ("dice", "iou", "precision", "surface_dice", "lesion_precision", "lesion_f1")
+    assert [alarm[k] for k in zero] == [0.0] * len(zero)
+    assert alarm["hd95_mm"] == alarm["assd_mm"] == math.inf
     assert math.isnan(alarm["recall"])
-    assert score(REFERENCE, REFERENCE, spacing_mm=(1, 1))["hd95_mm"] == 0.0
+    assert math.isnan(alarm["lesion_sensitivity"])
+
+    same = score(REFERENCE, REFERENCE, spacing_mm=(1, 1))
+    assert same["hd95_mm"] == same["assd_mm"] == 0.0
+    assert same["surface_dice"] == same["lesion_f1"] == same["dice"] == 1.0
 
 
 def test_unknown_spacing_gives_no_distance():
-    assert math.isnan(score(REFERENCE, PREDICTION)["hd95_mm"])
+    found = score(REFERENCE, PREDICTION)
+    for name in ("hd95_mm", "assd_mm", "surface_dice", "reference_mm2", "prediction_mm2"):
+        assert math.isnan(found[name]), name
 
 
 def test_pixels_that_are_not_valid_do_not_count():
@@ -98,18 +99,49 @@ def test_pixels_that_are_not_valid_do_not_count():
     assert [result[k] for k in ("tp", "fp", "fn", "tn")] == [4, 0, 2, 10]
 
 
-def test_a_missed_lesion_never_makes_a_mean_better():
-    good = {"class": "fluid", "subject_id": "a", **score(REFERENCE, PREDICTION)}
-    missed = {"class": "fluid", "subject_id": "a", **score(REFERENCE, EMPTY)}
-    negative = {"class": "fluid", "subject_id": "a", **score(EMPTY, EMPTY)}
-    alone = summarize(pd.DataFrame([good])).iloc[0]
-    worse = summarize(pd.DataFrame([good, missed])).iloc[0]
-    same = summarize(pd.DataFrame([good, negative])).iloc[0]
+MEANS = ("mean_scan_dice", "mean_surface_dice", "lesion_sensitivity", "lesion_f1", "dice", "recall",
+         "detection_sensitivity")  # fmt: skip
+
+
+def pooled(*pairs):
+    rows = [
+        {"class": "fluid", "subject_id": "a", **score(*pair, spacing_mm=(1, 2))} for pair in pairs
+    ]
+    return summarize(pd.DataFrame(rows)).iloc[0]
+
+
+def test_a_failure_never_makes_a_mean_better():
+    good, missed, alarm, negative = (
+        (REFERENCE, PREDICTION), (REFERENCE, EMPTY), (EMPTY, PREDICTION), (EMPTY, EMPTY),
+    )  # fmt: skip
+    alone = pooled(good)
+    worse = pooled(good, missed)
     assert worse.mean_scan_dice == pytest.approx(alone.mean_scan_dice / 2)
-    assert worse.dice < alone.dice
-    assert worse.missed == 1
-    assert same.mean_scan_dice == alone.mean_scan_dice
+    assert worse.mean_surface_dice == pytest.approx(alone.mean_surface_dice / 2)
+    assert all(worse[name] < alone[name] for name in MEANS)
+    assert worse.mean_abs_area_difference_mm2 > alone.mean_abs_area_difference_mm2
+    assert (worse.missed, worse.false_alarms) == (1, 0)
+    # Distances of the missed scan are infinite: the mean is that of the others, the count says so.
+    assert worse.mean_hd95_mm == alone.mean_hd95_mm
+
+    alarmed = pooled(good, alarm)
+    for name in (
+        "mean_scan_dice",
+        "mean_surface_dice",
+        "lesion_precision",
+        "lesion_f1",
+        "precision",
+    ):
+        assert alarmed[name] < alone[name]
+    assert (alarmed.missed, alarmed.false_alarms, alarmed.detection_specificity) == (0, 1, 0.0)
+    assert alarmed.mean_abs_area_difference_mm2 > alone.mean_abs_area_difference_mm2
+
+    same = pooled(good, negative)
+    for name in (*MEANS, "mean_abs_area_difference_mm2", "mean_hd95_mm", "mean_assd_mm"):
+        assert same[name] == alone[name], name
     assert (same.correct_negatives, same.scans, same.lesion_scans) == (1, 2, 1)
+    nothing = pooled(negative)
+    assert all(math.isnan(nothing[name]) for name in MEANS)
 
 
 masks = hnp.arrays(bool, (5, 7), elements=st.booleans())
