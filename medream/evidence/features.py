@@ -28,6 +28,7 @@ FEATURES = {
     "orientation": "angle of the major axis to the layers' direction in degrees, 0 to 90",
     "depth": "place between the retina's inner (0) and outer (1) border",
     "sharpness": "steepest mean change of intensity across the border, per pixel of depth",
+    "neighbour": "mean of the brightest quarter of what lies within 3 pixels: a bright layer there",
 }
 """What `measure` gives, in words."""
 _LEVELS = 16
@@ -82,6 +83,9 @@ def measure(
     found["deviation"] = float(image[region].std())
     if ring.any():
         found["contrast"] = float(image[ring].mean()) - found["intensity"]
+    near = np.sort(image[ndimage.binary_dilation(region, iterations=3) & ~region])
+    if len(near):
+        found["neighbour"] = float(near[-max(len(near) // 4, 1) :].mean())
     found.update(_texture(image, region))
     found.update(_shape(region, spacing_mm))
     found["sharpness"] = _sharpness(image, region, surround)

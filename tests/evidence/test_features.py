@@ -107,3 +107,14 @@ def test_one_pixel_and_the_whole_image_do_not_fail():
     image = np.random.default_rng(0).random((20, 20))
     for region in (np.eye(20, dtype=bool) & (np.arange(20) == 7), np.ones((20, 20), bool)):
         assert measure(image, region)["area"] == region.sum()
+
+
+def test_a_bright_layer_beside_the_region_is_its_neighbour():
+    image = np.full((40, 40), 0.5)
+    image[10:20, 10:20] = 0.1
+    image[26] = 0.9
+    region = image < 0.3
+    far = measure(image, region)["neighbour"]
+    image[26], image[20] = 0.5, 0.9
+    assert far == pytest.approx(0.5)
+    assert measure(image, region)["neighbour"] > 0.6
