@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -115,7 +115,7 @@ class Survey:
         return found.nlargest(count, "peak").reset_index(drop=True)
 
 
-def survey(model: keras.Model, layer: str, scans: Iterable[Scan]) -> Survey:
+def survey(model: keras.Model, layer: str, scans: Sequence[Scan]) -> Survey:
     """Gather the statistics of a layer's units over a data set, one scan at a time.
 
     Means and covariances are merged scan by scan (Chan, Golub and LeVeque 1983,
@@ -125,7 +125,7 @@ def survey(model: keras.Model, layer: str, scans: Iterable[Scan]) -> Survey:
     ----------
     model : keras.Model
     layer : str
-    scans : iterable of Scan
+    scans : sequence of Scan
         Masks are not needed.
 
     Returns
@@ -151,8 +151,8 @@ def survey(model: keras.Model, layer: str, scans: Iterable[Scan]) -> Survey:
     """
     look = eye(model, [layer])
     total = None
-    peaks = []
-    with progress(f"survey of {layer}", len(scans) if hasattr(scans, "__len__") else 1) as update:
+    places, peaks = [], []
+    with progress(f"survey of {layer}", len(scans)) as update:
         for position, scan in enumerate(scans):
             found = look(scan)[layer]
             values = found.maps[found.counted(scan.valid)].astype(np.float64)
@@ -160,13 +160,15 @@ def survey(model: keras.Model, layer: str, scans: Iterable[Scan]) -> Survey:
             if len(values):
                 part = _moments(values)
                 total = part if total is None else _merged(total, part)
-                peaks.append({**who(scan), "position": position, **dict(enumerate(part["high"]))})
+                places.append({**who(scan), "position": position})
+                peaks.append(part["high"])
     if total is None:
         raise ConfigError(f"There is no scan with valid pixels to look at {layer} with.")
     count = int(total["count"])
     return Survey(
         layer, count, total["mean"], total["low"], total["high"], total["square"] / count,
-        total["zeros"] / count, total["product"] / count, pd.DataFrame(peaks),
+        total["zeros"] / count, total["product"] / count,
+        pd.concat([pd.DataFrame(places), pd.DataFrame(peaks)], axis=1),
     )  # fmt: skip
 
 
