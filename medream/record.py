@@ -64,8 +64,12 @@ class RunRecord:
     results: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: str | Path, **results: Any) -> Path:
-        """Write `run.json` into `folder` with the time taken and return its path."""
-        path = Path(folder) / RUN_FILE
+        """Write `run.json` into `folder` with the time taken and return its path.
+
+        For an output that is a single file, give the whole name: `unet3.onnx.run.json`.
+        """
+        path = Path(folder)
+        path = path if path.suffix == ".json" else path / RUN_FILE
         value = asdict(self)
         value["seconds"] = round(time.time() - self.started, 3)
         value["results"] = {**self.results, **results}

@@ -37,21 +37,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-from medream.cli import convert, data, datasets, dreams, evaluate, layers, runs, segment, train  # noqa: E402  (the commands register on `app`)
+from medream.cli import (  # noqa: E402, F401  (the commands register on `app`)
+    convert,
+    data,
+    datasets,
+    dreams,
+    evaluate,
+    export,
+    layers,
+    runs,
+    segment,
+    train,
+)
 
-__all__ = [
-    "app",
-    "convert",
-    "data",
-    "datasets",
-    "dreams",
-    "evaluate",
-    "layers",
-    "main",
-    "runs",
-    "segment",
-    "train",
-]
+__all__ = ["app", "main"]
 
 
 @app.callback(invoke_without_command=True)

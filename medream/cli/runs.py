@@ -13,6 +13,7 @@ from medream.cli.convert import run_convert
 from medream.cli.data import run_phantom, run_show
 from medream.cli.dreaming import run_dream
 from medream.cli.evaluate import run_evaluate
+from medream.cli.export import run_export
 from medream.cli.options import Out, Quiet, Seed, begin, done, load_tensorflow
 from medream.cli.segment import run_segment
 from medream.cli.train import run_train
@@ -47,6 +48,7 @@ RUNNERS = {
     "train": run_train,
     "evaluate": run_evaluate,
     "segment": run_segment,
+    "export": run_export,
     "dream": run_dream,
     "dream many": run_dream,
     "demo": run_demo,
