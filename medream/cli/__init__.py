@@ -46,6 +46,7 @@ from medream.cli import (  # noqa: E402, F401  (the commands register on `app`)
     export,
     layers,
     runs,
+    runs_of,
     segment,
     train,
 )

@@ -23,7 +23,7 @@ def export(
     size: Annotated[
         tuple[int, int] | None,
         typer.Option(
-            help="Depth and width of the images; by default any; litert and bilinear upsampling need one, 256 256."
+            help="Depth and width of the images. Default any; litert and bilinear networks: 256 256."
         ),
     ] = None,
     as_json: Json = False,
