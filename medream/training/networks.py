@@ -40,9 +40,9 @@ class Trainer(keras.Model):
     def train_step(self, data: Any) -> Any:
         if not hasattr(self, "averages"):
             return super().train_step(data)
-        before = ops.convert_to_tensor(self.optimizer.iterations)
+        before = ops.copy(self.optimizer.iterations)
         logs = super().train_step(data)
-        self.averages.follow(before, ops.convert_to_tensor(self.optimizer.iterations))
+        self.averages.follow(before, ops.copy(self.optimizer.iterations))
         return logs
 
 

@@ -24,6 +24,14 @@ OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
 _OWN_DEFAULTS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9, "nesterov": True}}
 _DECAY = {"adamw": 0.004}
 
+# Arguments that all optimizers of Keras have.
+_SHARED = {
+    name
+    for kind in keras.optimizers.Optimizer.__mro__
+    if "__init__" in vars(kind)
+    for name in inspect.signature(kind.__init__).parameters
+}
+
 # Schedule -> the last learning rate as a share of the largest.
 SCHEDULES = {"cosine": 0.01, "constant": 1.0}
 
@@ -36,9 +44,8 @@ def optimizer_settings(name: str) -> dict[str, Any]:
     >>> optimizer_settings("sgd")
     {'momentum': 0.9, 'nesterov': True}
     """
-    base = inspect.signature(keras.optimizers.Optimizer.__init__).parameters
-    own = inspect.signature(OPTIMIZERS[name].__init__).parameters.values()
-    known = {p.name: p.default for p in own if p.name not in base and p.default is not p.empty}
+    own = inspect.signature(OPTIMIZERS[name]).parameters.values()
+    known = {p.name: p.default for p in own if p.name not in _SHARED and p.default is not p.empty}
     return {**known, **_OWN_DEFAULTS.get(name, {})}
 
 
