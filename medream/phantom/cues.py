@@ -27,19 +27,24 @@ CUES = {
 }
 """What the lesions of each cue are, in comparison with the decoys."""
 
+_GRAINY = ("deviation", "glcm_contrast", "glcm_correlation", "glcm_homogeneity", "lbp_entropy")
 PARTNERS = {
-    "darkness": ("intensity", "contrast", "deviation", "sharpness", "glcm_contrast",
-                 "glcm_homogeneity", "lbp_entropy"),
-    "texture": ("deviation", "glcm_contrast", "glcm_correlation", "glcm_homogeneity", "lbp_entropy"),
-    "size": ("area", "component_area", "deviation", "glcm_contrast", "glcm_correlation",
-             "glcm_homogeneity", "lbp_entropy", "contrast", "sharpness", "neighbour", "roundness"),
-    "shape": ("roundness", "elongation", "orientation", "contrast", "sharpness", "neighbour",
-              "deviation", "glcm_contrast", "glcm_correlation", "glcm_homogeneity", "lbp_entropy"),
+    "darkness": ("intensity", "contrast", "sharpness", "neighbour", *_GRAINY),
+    "texture": _GRAINY,
+    "size": ("area", "component_area", "roundness", "contrast", "sharpness", "neighbour", *_GRAINY),
+    "shape": (
+        "elongation",
+        "roundness",
+        "orientation",
+        "contrast",
+        "sharpness",
+        "neighbour",
+        *_GRAINY,
+    ),
     "depth": ("depth", "contrast", "sharpness", "neighbour"),
-    "sharpness": ("sharpness", "contrast", "deviation", "glcm_contrast", "glcm_correlation",
-                  "glcm_homogeneity", "lbp_entropy", "neighbour"),
+    "sharpness": ("sharpness", "contrast", "neighbour", *_GRAINY),
     "neighbour": ("neighbour", "contrast", "sharpness"),
-}  # fmt: skip
+}
 """Measured features (`medream.evidence.features`) that cannot but move with each cue."""
 
 # The decoys' level and the lesions', each uniform between its ends.
@@ -145,7 +150,8 @@ def _draw(cue: str, seed: int, number: int, confounded_with: str | None) -> CueS
     # Flat beside each object, so that it touches or not along its side and not in one point.
     knots = np.concatenate([[c - 6, c + 6] for c in column])
     line = PchipInterpolator([-1, *knots, width], np.repeat(middle, 3))(x)
-    light = _background(inner, outer, line)
+    # The layer ends where an object begins, so that touching it does not brighten the object.
+    light = _background(inner, outer, line, np.minimum(*distance) >= 0)
     candidates = np.zeros(SIZE, np.uint8)
     grain = ndimage.gaussian_filter(rng.standard_normal(SIZE), 0.5)
     grain /= grain.std()
@@ -196,8 +202,10 @@ def _beside(each: dict[str, float], far: np.ndarray, row: float, column: int) ->
     return rows[-1] + each["neighbour"] if each["depth"] < 0.5 else rows[0] - each["neighbour"]
 
 
-def _background(inner: np.ndarray, outer: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """Return the light of the layers without objects."""
+def _background(
+    inner: np.ndarray, outer: np.ndarray, line: np.ndarray, free: np.ndarray
+) -> np.ndarray:
+    """Return the light of the layers, the middle one where it is free of objects."""
     y = np.arange(SIZE[0])[:, None]
     place = (y - inner) / (outer - inner)
     light = np.select(
@@ -205,7 +213,7 @@ def _background(inner: np.ndarray, outer: np.ndarray, line: np.ndarray) -> np.nd
         [_VITREOUS, _FIBRES, _RETINA, _RPE],
         _CHOROID * np.exp(-np.maximum(place - 1, 0) * 4),
     )
-    bright = np.exp(-0.5 * ((y - line) / 0.9) ** 2)
+    bright = np.exp(-0.5 * ((y - line) / 0.9) ** 2) * free
     return light + (_MIDDLE - light) * bright
 
 
