@@ -54,7 +54,7 @@ def read_mask_file(path: Path, like: Axes | None = None) -> Masks:
     if suffix == NPZ:
         return _read_npz(path)
     axes = None
-    if not is_raster(read_head(path, 16)) and suffix != ".npy":
+    if like is None and suffix != ".npy" and not is_raster(read_head(path, 16)):
         axes = (nifti if suffix in (".nii", ".nii.gz") else metaimage).axes(path)
     labels, classes = masks.read_masks(path, like)
     return Masks(

@@ -97,6 +97,15 @@ def test_pixels_that_are_not_valid_do_not_count():
     valid[:, 4:] = False
     result = score(REFERENCE, PREDICTION, valid, (1.0, 1.0))
     assert [result[k] for k in ("tp", "fp", "fn", "tn")] == [4, 0, 2, 10]
+    assert result["prediction_mm2"] == 4.0
+    # Of the prediction's columns 2 to 4 the last is not valid: 2 and 3 lie within the reference.
+    assert result["hd95_mm"] == 1.0
+    assert result["assd_mm"] == pytest.approx(2 / 10)
+    alarm = np.zeros((4, 6), bool)
+    alarm[0, 5] = True
+    outside = score(EMPTY, alarm, valid, (1.0, 1.0))
+    assert outside["lesions_predicted"] == 0
+    assert math.isnan(outside["hd95_mm"])
 
 
 MEANS = ("mean_scan_dice", "mean_surface_dice", "lesion_sensitivity", "lesion_f1", "dice", "recall",

@@ -34,9 +34,9 @@ def test_the_inside_of_a_mask_is_no_border():
 
 
 def test_a_tolerance_given_in_decimals_holds_at_the_border():
-    # 3 * 0.0039 is not 0.0117 to the last bit.
-    a, b = np.zeros((8, 3), bool), np.zeros((8, 3), bool)
-    a[1, 1] = b[4, 1] = True
+    # 9 * 0.0039 - 6 * 0.0039 is 0.011700000000000002.
+    a, b = np.zeros((12, 3), bool), np.zeros((12, 3), bool)
+    a[6, 1] = b[9, 1] = True
     assert surface_scores(a, b, (0.0039, 0.0117), 0.0117)["surface_dice"] == 1.0
     assert surface_scores(a, b, (0.0039, 0.0117), 0.0116)["surface_dice"] == 0.0
 

@@ -107,6 +107,12 @@ def test_a_volume_in_two_parts_is_not_scored_as_one():
     assert tally.evaluation().volumes.subject_id.tolist() == ["b"]
 
 
+def test_b_scans_out_of_order_are_measured_but_not_stacked():
+    found = tallied((1, 0, 2, 3))
+    assert found.pooled().volumes.tolist() == [1]
+    assert len(found.volumes) == 0
+
+
 def test_probabilities_are_pooled_by_pixels():
     rng = np.random.default_rng(0)
     tally, counts = Tally(), {}
@@ -151,6 +157,8 @@ def test_intervals_are_of_the_pooled_scores():
             tally.add(
                 Source("set", subject, subject, k), [Found("fluid", *masks)], spacing_mm=SPACING
             )
+    for masks in ((REFERENCE, EMPTY), (EMPTY, EMPTY)):  # infinite and undefined distances
+        tally.add(Source("set", "e", "e", 3), [Found("fluid", *masks)], spacing_mm=SPACING)
     scans = tally.evaluation().scans
     intervals = pooled_intervals(scans, resamples=200).set_index("score")
     pooled = summarize(scans).iloc[0]
