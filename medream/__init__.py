@@ -24,6 +24,9 @@ _HOME = {
     "train": "medream.training",
     "segment": "medream.segmentation",
     "evaluate": "medream.evaluation",
+    "full_evaluation": "medream.evaluation",
+    "evaluate_masks": "medream.agreement",
+    "load_ensemble": "medream.store",
     "summarize": "medream.metrics",
     "dream": "medream.dream",
     "load_result": "medream.dream",
@@ -63,6 +66,8 @@ _WITH_TENSORFLOW = (
     "train",
     "segment",
     "evaluate",
+    "full_evaluation",
+    "load_ensemble",
 )
 
 __all__ = ["__version__", *_HOME, *_MODULES]
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
     __version__: str
     from medream import errors, figures
     from medream.adapters import check_dataset, open_dataset
+    from medream.agreement import evaluate_masks
     from medream.dream import (
         DreamConfig,
         DreamResult,
@@ -102,13 +108,13 @@ if TYPE_CHECKING:
         total_variation,
     )
     from medream.errors import MedreamError
-    from medream.evaluation import evaluate
+    from medream.evaluation import evaluate, full_evaluation
     from medream.metrics import summarize
     from medream.phantom import phantom_scans
     from medream.readers import read_scans
     from medream.scan import Scan, Source
     from medream.segmentation import segment
-    from medream.store import load_model
+    from medream.store import load_ensemble, load_model
     from medream.training import TrainConfig, train
     from medream.unet import UNetConfig, build_unet
 
