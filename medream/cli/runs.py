@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from medream.cli import app
+from medream.cli.adapt import run_adapt
 from medream.cli.convert import run_convert
 from medream.cli.data import run_phantom, run_show
 from medream.cli.dreaming import run_dream
@@ -49,6 +50,7 @@ RUNNERS = {
     "evaluate": run_evaluate,
     "segment": run_segment,
     "export": run_export,
+    "adapt": run_adapt,
     "dream": run_dream,
     "dream many": run_dream,
     "demo": run_demo,

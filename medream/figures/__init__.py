@@ -1,5 +1,6 @@
 """Figures for papers from arrays and saved dreams; needs no TensorFlow."""
 
+from medream.figures.adaptation import adaptation_figure
 from medream.figures.atlas import atlas
 from medream.figures.comparison import ComparisonRow, comparison
 from medream.figures.costs import cost_figure
@@ -23,6 +24,7 @@ __all__ = [
     "PaperFigure",
     "Report",
     "Style",
+    "adaptation_figure",
     "atlas",
     "calibration_figure",
     "check_options",
