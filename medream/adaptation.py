@@ -200,11 +200,10 @@ def _scores(
         with atomic_file(path) as temporary:
             table.to_csv(temporary, index=False)
     table = pd.read_csv(path, dtype={"subject_id": str})
-    for place, (name, value) in enumerate(
-        {"way": way, "scans": n, "labelled": labelled, "seed": seed}.items()
-    ):
-        column = "train_scans" if name == "scans" else name
-        table.insert(place, column, value)
+    table = table.rename(columns={"scans": "test_scans"})
+    known: dict[str, Any] = {"way": way, "train_scans": n, "labelled": labelled, "seed": seed}
+    for place, name in enumerate(known):
+        table.insert(place, name, known[name])
     return table
 
 
