@@ -23,6 +23,8 @@ _HOME = {
     "TrainConfig": "medream.training",
     "train": "medream.training",
     "segment": "medream.segmentation",
+    "compare": "medream.comparison",
+    "CompareConfig": "medream.comparison",
     "evaluate": "medream.evaluation",
     "full_evaluation": "medream.evaluation",
     "evaluate_masks": "medream.agreement",
@@ -59,6 +61,8 @@ _HOME = {
 }
 _MODULES = ("errors", "figures")
 _WITH_TENSORFLOW = (
+    "CompareConfig",
+    "compare",
     "build_unet",
     "describe_layers",
     "load_model",
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from medream import errors, figures
     from medream.adapters import check_dataset, open_dataset
     from medream.agreement import evaluate_masks
+    from medream.comparison import CompareConfig, compare
     from medream.dream import (
         DreamConfig,
         DreamResult,

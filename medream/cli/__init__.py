@@ -39,6 +39,7 @@ app = typer.Typer(
 
 from medream.cli import (  # noqa: E402, F401  (the commands register on `app`)
     adapt,
+    compare,
     convert,
     data,
     datasets,

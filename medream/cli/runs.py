@@ -10,6 +10,7 @@ import typer
 
 from medream.cli import app
 from medream.cli.adapt import run_adapt
+from medream.cli.compare import run_compare, run_compare_fold
 from medream.cli.convert import run_convert
 from medream.cli.data import run_phantom, run_show
 from medream.cli.dreaming import run_dream
@@ -47,6 +48,8 @@ RUNNERS = {
     "data phantom": run_phantom,
     "data show": run_show,
     "train": run_train,
+    "compare": run_compare,
+    "compare fold": run_compare_fold,
     "evaluate": run_evaluate,
     "segment": run_segment,
     "export": run_export,

@@ -36,6 +36,7 @@ thead th { border-bottom: 2px solid #888; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .settings td { white-space: normal; overflow-wrap: anywhere; }
 .settings th { font-weight: normal; }
+.words td { white-space: normal; min-width: 6rem; }
 .settings .section th { font-weight: bold; padding-top: 1rem; border-bottom: 2px solid #888; }
 """.strip()
 
@@ -80,10 +81,14 @@ class Report:
             f"<figcaption>{caption}</figcaption></figure>"
         )
 
-    def table(self, table: pd.DataFrame, caption: str) -> Report:
-        """Add a data frame, without its index, its columns named for people (see `readable`)."""
+    def table(self, table: pd.DataFrame, caption: str, wrap: bool = False) -> Report:
+        """Add a data frame, without its index, its columns named for people (see `readable`).
+
+        With `wrap` long words break over lines; without, wide tables are scrolled.
+        """
+        opening = '<table class="words">' if wrap else "<table>"
         shown = html_table(table.rename(columns=lambda name: readable(str(name)))).replace(
-            "<table>", f"<table>\n<caption>{html.escape(caption)}</caption>", 1
+            "<table>", f"{opening}\n<caption>{html.escape(caption)}</caption>", 1
         )
         return self._add(f'<div class="wide">{shown}</div>')
 

@@ -52,7 +52,8 @@ def score_figure(
     width = style.two_column_mm if len(scores) > 4 else style.one_column_mm
     subjects = sorted({subject for own in scores.values() for subject in own})
     # Each person is moved sideways by the same step under every network.
-    steps = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(subjects)) if len(subjects) > 1 else [0.0]
+    ends = _SPREAD / 2 if len(subjects) > 1 else 0.0
+    steps = np.linspace(-ends, ends, len(subjects))
     table = np.array([[own.get(s, np.nan) for s in subjects] for own in scores.values()])
     with style.context():
         figure = PaperFigure(style, width, 0.7 * style.one_column_mm, layout="constrained")
@@ -81,6 +82,6 @@ def _draw(ax: Axes, x: int, values: np.ndarray, steps: np.ndarray, style: Style)
         boxprops=lines, whiskerprops=lines, capprops=lines, medianprops={**lines, "linewidth": 2 * style.line_pt},
     )  # fmt: skip
     ax.scatter(
-        x + np.asarray(steps)[known], values[known], s=1.2 * style.small_pt, color=colour,
+        x + steps[known], values[known], s=1.2 * style.small_pt, color=colour,
         edgecolors="white", linewidths=0.4 * style.line_pt, zorder=3, clip_on=False,
     )  # fmt: skip

@@ -1,0 +1,122 @@
+"""What the differences between depths allow to say, and what they do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from medream.comparison.differences import ALPHA
+from medream.statistics import smallest_p
+
+FEW = 10
+"""Below this number of subjects bootstrap intervals are known to be too narrow."""
+
+
+def conclusions(differences: pd.DataFrame) -> list[str]:
+    """Return a paragraph for each two depths (and class, when there are several).
+
+    Parameters
+    ----------
+    differences : DataFrame of `differences.difference_table`
+    """
+    several = differences["class"].nunique() > 1 if len(differences) else False
+    return [
+        (f"{row['class']}: " if several else "") + _paragraph(row, len(differences))
+        for row in differences.to_dict("records")
+    ]
+
+
+def _paragraph(row: Mapping[Any, Any], family: int) -> str:
+    deep, shallow = _levels(row["deep"]), _levels(row["shallow"])
+    n, d, low, high = (row[k] for k in ("subjects", "mean_difference", "low", "high"))
+    interval = f" (95 % interval {_signed(low)} to {_signed(high)})" if math.isfinite(low) else ""
+    said = [
+        f"{deep} against {shallow}: the mean difference of the subjects' Dice is {_signed(d)}{interval}. "
+        f"{deep} scored higher in {row['higher']} of {n} subjects and lower in {row['lower']}."
+    ]
+    tested = math.isfinite(row["p_value"])
+    apart = math.isfinite(low) and (low > 0 or high < 0)
+    shown = tested and row["p_holm"] < ALPHA
+    if shown:
+        better = deep if row["rank_biserial"] > 0 else shallow
+        said.append(
+            f"{better} scored higher by more than chance explains ({_p(row, family)}; rank-biserial "
+            f"correlation {row['rank_biserial']:+.2f})."
+        )
+        if math.isfinite(low) and not apart:
+            said.append(
+                "The interval of the mean includes zero all the same: its size is uncertain."
+            )
+    elif tested:
+        said.append(
+            f"No difference was shown ({_p(row, family)}), which is no proof that there is none."
+        )
+    else:
+        said.append(
+            f"There are too few subjects for a test: with {n} of them the smallest possible p-value is "
+            f"{smallest_p(n):.2g}" + (f", times {family} comparisons." if family > 1 else ".")
+        )
+    if math.isfinite(low) and not shown:
+        said.append(_not_excluded(deep, shallow, low, high))
+        if apart:
+            said.append(
+                "The interval excludes zero, but that alone is an indication and no evidence."
+            )
+    if math.isfinite(low) and n < FEW:
+        said.append(f"From {n} subjects bootstrap intervals are known to be too narrow.")
+    if row["seeds_sd"] >= abs(d):
+        said.append(
+            f"Other seeds change this difference as much (standard deviation {row['seeds_sd']:.3f})."
+        )
+    return " ".join(said)
+
+
+def _not_excluded(deep: str, shallow: str, low: float, high: float) -> str:
+    ways = [
+        f"{f'up to {bound:.3f}' if bound >= 0.001 else 'less than 0.001'} in favour of {name}"
+        for bound, name in ((high, deep), (-low, shallow))
+        if bound > 0
+    ]
+    if not ways:
+        return "Both networks scored the same in all subjects."
+    return f"What cannot be excluded is a difference in Dice of {' or of '.join(ways)}."
+
+
+def _p(row: Mapping[Any, Any], family: int) -> str:
+    p = row["p_holm"]
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return f"signed-rank test, {shown}" + (
+        f", Holm-corrected for {family} comparisons" if family > 1 else ""
+    )
+
+
+def _signed(value: float) -> str:
+    return "0.000" if abs(value) < 0.0005 else f"{value:+.3f}"
+
+
+def _levels(count: int) -> str:
+    return "1 level" if count == 1 else f"{count} levels"
+
+
+def limits(datasets: list[str], subjects: int) -> list[str]:
+    """Return what no comparison of this kind can show."""
+    found = [
+        f"The comparison is about {subjects} subjects of {', '.join(datasets)}, and about networks of this "
+        "width, trained this long in this way. Other devices, diseases, graders or training may turn it "
+        "round.",
+        "The folds share most of their training subjects, so their scores are not independent; the "
+        "intervals and tests treat the held-out subjects as the sample and do not contain the spread that "
+        "other training subjects would bring.",
+        "The reference is what graders drew. Where graders disagree by more than the networks differ, the "
+        "difference has no meaning for patients.",
+        "All subjects took part in choosing between the depths. The score of the chosen depth on them is "
+        "therefore a little too good; new subjects tell its score.",
+    ]
+    if any("phantom" in name for name in datasets):
+        found.insert(
+            0, "The scans are synthetic: none of these scores says anything about patients."
+        )
+    return found

@@ -1,0 +1,128 @@
+"""The figures of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from medream import figures
+from medream.comparison.cost import Cost
+from medream.comparison.results import Network, Results
+from medream.metrics import (
+    average_precision,
+    calibration_curve,
+    expected_calibration_error,
+    precision_recall_curve,
+)
+
+Drawn = dict[str, tuple[str, figures.PaperFigure]]
+
+
+def draw(tables: Mapping[str, pd.DataFrame], results: Results, costs: Mapping[str, Cost]) -> Drawn:
+    """Return every figure by its file's name, with its caption."""
+    found: Drawn = {}
+    for name in results.classes:
+        end, of = (f"_{name}", f" of {name}") if len(results.classes) > 1 else ("", "")
+        own = _of_class(tables, results, name, of)
+        found.update({key + end: value for key, value in own.items()})
+    histories = {network.label: network.histories for network in results.single}
+    found["learning"] = (
+        "Training loss (a) and validation Dice (b). Lines: mean over folds and seeds; bands: their middle "
+        "80 %. Curves end where less than half of the trainings went on. The validation Dice chose the "
+        "epoch and is no result.",
+        figures.learning_figure(histories),
+    )
+    found["costs"] = (
+        "Mean Dice of the held-out subjects (95 % interval) beside what each depth costs.",
+        _costs(tables["pooled"], results, costs),
+    )
+    return found
+
+
+def _of_class(tables: Mapping[str, pd.DataFrame], results: Results, name: str, of: str) -> Drawn:
+    subjects = tables["subjects"][tables["subjects"]["class"] == name]
+    lesion = subjects[subjects.tp + subjects.fn > 0]
+    found: Drawn = {}
+    scores = {
+        network.label: dict(zip(own.subject_id, own.dice, strict=True))
+        for network in results.networks
+        for own in [lesion[lesion.network == network.name]]
+    }
+    found["dice"] = (
+        f"Dice{of} of each held-out subject with lesions (a point; mean of the seeds), joined over the "
+        "networks. Boxes: middle half and median.",
+        figures.score_figure(scores, label="Dice of the subject"),
+    )
+    counts = {
+        n.label: np.sum([run.counts(name) for run in n.runs], axis=0) for n in results.networks
+    }
+    first = next(iter(counts.values()))
+    found["precision_recall"] = (
+        f"Precision and recall{of} of all held-out pixels at every threshold; single networks: pixels of "
+        "all seeds together. AP: average precision.",
+        figures.precision_recall_figure(
+            {label: precision_recall_curve(c) for label, c in counts.items()},
+            areas={label: average_precision(c) for label, c in counts.items()},
+            prevalence=float(first[1].sum() / first.sum()),
+        ),
+    )
+    found["calibration"] = (
+        f"Predicted probability{of} against the frequency of lesion, all held-out pixels. Below the "
+        "diagonal a network is too sure. The larger the point, the more pixels; most are easy background. "
+        "ECE: expected calibration error.",
+        figures.calibration_figure(
+            {label: calibration_curve(c) for label, c in counts.items()},
+            errors={label: expected_calibration_error(c) for label, c in counts.items()},
+        ),
+    )
+    sizes, unit = _sizes(results.single, name)
+    found["lesion_size"] = (
+        f"Dice{of} of each held-out B-scan with lesion (mean of the seeds) against the area of its lesions. "
+        "Lines: medians of groups of equal number.",
+        figures.lesion_size_figure(sizes, unit=unit),
+    )
+    return found
+
+
+def _sizes(networks: list[Network], name: str) -> tuple[dict[str, pd.DataFrame], str]:
+    """Return area and score of each B-scan with lesion, in mm² where all spacings are known."""
+    found, unit = {}, "mm²"
+    for network in networks:
+        table = pd.concat([run.evaluation.scans for run in network.runs])
+        table = table[(table["class"] == name) & (table.tp + table.fn > 0)]
+        if table.reference_mm2.isna().any():
+            unit = "px"
+        table = table.assign(pixels=table.tp + table.fn)
+        keys = ["dataset", "subject_id", "volume_id", "bscan_index"]
+        found[network.label] = table.groupby(keys)[["reference_mm2", "pixels", "dice"]].mean()
+    column = "pixels" if unit == "px" else "reference_mm2"
+    return {
+        label: pd.DataFrame({"area": table[column].to_numpy(), "score": table.dice.to_numpy()})
+        for label, table in found.items()
+    }, unit
+
+
+def _costs(
+    pooled: pd.DataFrame, results: Results, costs: Mapping[str, Cost]
+) -> figures.PaperFigure:
+    rows = []
+    score = pooled[(pooled.score == "mean_subject_dice") & (pooled["class"] == results.classes[0])]
+    for network in results.single:
+        cost, seconds = costs[network.name], network.training_seconds
+        own = score[score.network == network.name].iloc[0]
+        rows.append(
+            {
+                "network": network.label, "score": own.estimate, "low": own.low, "high": own.high,
+                "parameters": cost.parameters, "flops": cost.flops / 1e9, "field": max(cost.receptive_field),
+                "minutes": np.mean(seconds) / 60 if seconds else np.nan,
+                "memory": cost.peak_mib, "milliseconds": 1000 * cost.bscan_seconds,
+            }
+        )  # fmt: skip
+    names = {
+        "parameters": "Parameters", "flops": "GFLOPs of a B-scan", "field": "Receptive field (px)",
+        "minutes": "One training (min)", "memory": "Peak memory (MiB)",
+        "milliseconds": "Segmenting a B-scan (ms)",
+    }  # fmt: skip
+    return figures.cost_figure(pd.DataFrame(rows), names)
