@@ -12,6 +12,7 @@ from medream.cli import app
 from medream.cli.options import (
     Dataset,
     Json,
+    More,
     Out,
     Quiet,
     Seed,
@@ -19,6 +20,7 @@ from medream.cli.options import (
     begin,
     done,
     load_tensorflow,
+    setting,
 )
 
 
@@ -70,14 +72,7 @@ def compare(
         ),
     ] = None,
     augment: Annotated[bool, typer.Option(help="Vary the patches at random.")] = True,
-    more: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any other setting of training, such as optimizer=adamw; repeat.",
-        ),
-    ] = None,
+    more: More = None,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -111,7 +106,7 @@ def compare(
             "folds": None if leave_one_out else folds,
             "seeds": seeds,
             "unet": {"base_filters": base_filters},
-            "train": {**train, "augment": augment, "seed": seed, **dict(map(_setting, more or []))},
+            "train": {**train, "augment": augment, "seed": seed, **dict(map(setting, more or []))},
         },
     }
     try:
@@ -127,18 +122,6 @@ def compare(
         typer.echo(json.dumps(read_record(out).results, indent=2))
     else:
         done(out)
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise typer.BadParameter(
-            f"{text!r}: expected NAME=VALUE, such as optimizer=adamw.", param_hint="--set"
-        )
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def run_compare(settings: dict[str, Any], out: Path, cluster: str | None = None) -> Path:

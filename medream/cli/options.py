@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ __all__ = [
     "Dataset",
     "Json",
     "ModelRef",
+    "More",
     "Out",
     "Quiet",
     "Seed",
@@ -25,6 +27,7 @@ __all__ = [
     "done",
     "load_networks",
     "load_tensorflow",
+    "setting",
 ]
 
 ModelRef = Annotated[
@@ -48,6 +51,14 @@ Threshold = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no log lines.")]
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other setting of TrainConfig, such as accumulate=2; repeat.",
+    ),
+]
 
 
 def begin(quiet: bool) -> None:
@@ -58,6 +69,19 @@ def begin(quiet: bool) -> None:
 def done(path: Path) -> None:
     """Print the path written: the last line of every command that writes."""
     typer.echo(str(path))
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Return name and value of one `--set`; what is no JSON value is a word."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(
+            f"{text!r}: expected NAME=VALUE, such as accumulate=2.", param_hint="--set"
+        )
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def absolute(path: str | Path) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from medream.errors import ConfigError, nearest
+from medream.errors import ConfigError
 from medream.split import split_subjects, subject_folds
 from medream.training import TrainConfig
+from medream.training.config import train_config
 from medream.unet import UNetConfig
 
 VALIDATION_SHARE = 0.2
@@ -81,15 +82,6 @@ class CompareConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values; `CompareConfig(**settings)` gives them back."""
         return json.loads(json.dumps({**asdict(self), "unet": dict(self.unet)}))
-
-
-def train_config(settings: Mapping[str, Any]) -> TrainConfig:
-    """Return the `TrainConfig` of a dictionary; unknown names are refused with the nearest known one."""
-    known = TrainConfig.__dataclass_fields__
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        raise ConfigError(f"Training has no setting {unknown[0]!r}. {nearest(unknown[0], known)}")
-    return TrainConfig(**settings)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from medream.errors import ConfigError
+from medream.errors import ConfigError, nearest
 from medream.losses import LOSSES, loss_settings
 from medream.training.optimizers import OPTIMIZERS, SCHEDULES, optimizer_settings
 from medream.training.precision import PRECISIONS
@@ -112,6 +112,15 @@ class TrainConfig:
         object.__setattr__(self, "image_size", tuple(self.image_size))
         if wrong := _wrong(self):
             raise ConfigError("TrainConfig: " + "; ".join(wrong) + ".")
+
+
+def train_config(settings: Mapping[str, Any]) -> TrainConfig:
+    """Return the `TrainConfig` of a dictionary; unknown names are refused with the nearest known ones."""
+    known = TrainConfig.__dataclass_fields__
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise ConfigError(f"Training has no setting {unknown[0]!r}. {nearest(unknown[0], known)}")
+    return TrainConfig(**settings)
 
 
 def _wrong(config: TrainConfig) -> list[str]:
