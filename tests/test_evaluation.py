@@ -166,7 +166,8 @@ def test_masks_of_any_coding_are_paired_by_name(tmp_path):
 
 
 def test_volumes_have_rows_for_b_scans_and_their_own_spacing(tmp_path):
-    volume = np.zeros((4, 12, 16), np.uint8)
+    # Without spacing the prediction's axes would be taken for others than the reference's.
+    volume = np.zeros((20, 12, 16), np.uint8)
     volume[1:3] = BIG
     for place, name in (("ref/TRAIN001", "reference.mhd"), ("ours", "TRAIN001.nii.gz")):
         (tmp_path / place).mkdir(parents=True)
@@ -174,7 +175,10 @@ def test_volumes_have_rows_for_b_scans_and_their_own_spacing(tmp_path):
         image.SetSpacing((0.0117, 0.0039, 0.12) if place != "ours" else (1, 1, 1))
         sitk.WriteImage(image, tmp_path / place / name)
     found = evaluate_masks(tmp_path / "ours", tmp_path / "ref")
-    assert found.scans.dice.tolist() == pytest.approx([math.nan, 0, 1, 0], nan_ok=True)
+    assert found.scans.dice.tolist()[:5] == pytest.approx(
+        [math.nan, 0, 1, 0, math.nan], nan_ok=True
+    )
+    assert len(found.scans) == 20
     assert found.scans.subject_id.unique().tolist() == ["TRAIN001"]
     row = found.pooled().iloc[0]
     assert row.reference_mm3 == pytest.approx(40 * 0.0117 * 0.0039 * 0.12, rel=1e-6)
@@ -182,6 +186,16 @@ def test_volumes_have_rows_for_b_scans_and_their_own_spacing(tmp_path):
     assert row.mean_volume_hd95_mm == pytest.approx(0.12)
     with pytest.raises(ConfigError, match="has a spacing of"):
         evaluate_masks(tmp_path / "ours", tmp_path / "ref", spacing_mm=(0.004, 0.02))
+
+
+def test_equal_names_in_folders_and_scans_beside_their_masks(tmp_path):
+    for k, subject in enumerate(("P1", "P2")):
+        picture(tmp_path / "gt" / subject / "1_mask.png", np.roll(BIG, k))
+        picture(tmp_path / "gt" / subject / "1.png", np.arange(192).reshape(12, 16), 1)  # the scan
+        picture(tmp_path / "ours" / subject / "1.png", np.roll(BIG, k))
+    found = evaluate_masks(tmp_path / "ours", tmp_path / "gt")
+    assert found.scans.dice.tolist() == [1.0, 1.0]
+    assert found.scans.subject_id.tolist() == ["P1", "P2"]
 
 
 def test_what_does_not_fit_is_listed_at_once(tmp_path):
