@@ -15,6 +15,7 @@ from medream.errors import ConfigError
 from medream.files import open_folder
 from medream.record import RunRecord, input_hashes
 from medream.scan import Scan
+from medream.shards import pack
 from medream.split import hold_out
 from medream.store import ModelInfo, info_of, load_model, save_info
 from medream.training.card import results_of, write_card
@@ -46,6 +47,7 @@ def train(
     resume: bool = False,
     record: RunRecord | None = None,
     mlflow: str | None = None,
+    cache: str | Path | None = None,
 ) -> Path:
     """Train a U-Net and return its model folder.
 
@@ -76,6 +78,10 @@ def train(
     mlflow : str, optional
         An MLflow tracking URI or a folder, which gets the course of the training (extra
         `medream[mlflow]`).
+    cache : path, optional
+        Folder to keep the decoded scans in instead of in memory, for the next training on them, too.
+        Default: the user's cache when they would take more than a quarter of the memory
+        (`shards.pack`).
 
     Raises
     ------
@@ -94,12 +100,13 @@ def train(
     train_config = train_config or TrainConfig()
     dataset = scans
     refuse_shared_subjects(dataset)
+    if validation is None and getattr(scans, "split", None) == "train":
+        validation = scans.part("validation") or None  # type: ignore[attr-defined]
     if validation is None:
-        own = scans.part("validation") if getattr(scans, "split", None) == "train" else None  # type: ignore[attr-defined]
-        scans, validation = (scans, own) if own is not None and len(own) else hold_out(scans)
+        scans, validation = hold_out(pack(scans, cache))
     else:
         refuse_shared_validation(scans, validation)
-    scans, validation = list(scans), list(validation)
+    scans, validation = pack(scans, cache), pack(validation, cache)
     counted, held_out = take_census(scans), take_census(validation)
     base = load_model(start_from) if start_from is not None else None
     config = _architecture(config, base, counted)
@@ -120,7 +127,7 @@ def train(
         "freeze": list(freeze),
     }
     record = record or RunRecord("train", settings, seed=train_config.seed)
-    record = replace(record, inputs=input_hashes([*scans, *validation]))
+    record = replace(record, inputs={**input_hashes(scans), **input_hashes(validation)})
 
     if train_config.deterministic:
         be_deterministic()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medream.errors import ConfigError, nearest
-from medream.scan import Scan
+from medream.scan import Scan, sources_of
 from medream.training.census import Census, take_census
 from medream.training.config import TrainConfig
 from medream.training.optimizers import layer_factor
@@ -39,7 +39,7 @@ def refuse_shared_validation(scans: Sequence[Scan], validation: Sequence[Scan]) 
     B-scans of one subject alone may be parted, since there is nobody else to hold out. Subjects that
     bear the name of their data set or device stand for people that nothing tells apart.
     """
-    people, others = ({s.source.subject_id: s.source for s in part} for part in (scans, validation))
+    people, others = ({s.subject_id: s for s in sources_of(part)} for part in (scans, validation))
     named = {
         subject: ["train", "validation"]
         for subject, source in people.items()
@@ -64,31 +64,30 @@ def _refuse(shared: Mapping[str, Sequence[str]], where: str) -> None:
 def check_settings(
     scans: Sequence[Scan],
     validation: Sequence[Scan],
-    config: UNetConfig,
+    config: UNetConfig | Sequence[UNetConfig],
     train_config: TrainConfig,
     freeze: Sequence[str] = (),
 ) -> None:
-    """Raise `ConfigError` with everything that scans and settings of a training have wrong."""
+    """Raise `ConfigError` with everything that scans and settings of one training or several have wrong."""
     check_censuses(take_census(scans), take_census(validation), config, train_config, freeze)
 
 
 def check_censuses(
     training: Census,
     validation: Census,
-    config: UNetConfig,
+    config: UNetConfig | Sequence[UNetConfig],
     train_config: TrainConfig,
     freeze: Sequence[str] = (),
 ) -> None:
     """Do as `check_settings` with scans that are counted already."""
-    wrong = [
-        *_wrong_scans(training, "training"),
-        *_wrong_scans(validation, "validation"),
-        *_wrong_classes(training, validation, config, train_config),
-        *_wrong_sizes(training, validation, config, train_config),
-        *_wrong_layers(config, train_config, freeze),
-    ]
+    configs = [config] if isinstance(config, UNetConfig) else config
+    wrong = [*_wrong_scans(training, "training"), *_wrong_scans(validation, "validation")]
+    for one in configs:
+        wrong += _wrong_classes(training, validation, one, train_config)
+        wrong += _wrong_sizes(training, validation, one, train_config)
+        wrong += _wrong_layers(one, train_config, freeze)
     if wrong:
-        raise ConfigError("Training cannot start: " + "; ".join(wrong) + ".")
+        raise ConfigError("Training cannot start: " + "; ".join(dict.fromkeys(wrong)) + ".")
 
 
 def _wrong_scans(census: Census, name: str) -> Iterator[str]:
