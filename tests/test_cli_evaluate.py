@@ -81,16 +81,18 @@ def test_json_holds_what_the_tables_hold(model, data, tmp_path):
 
 
 def test_subjects_that_were_trained_on_are_told(model, data, tmp_path):
-    scans = md.open_dataset(data, split="test")
-    (model / "run.json").write_text(
-        json.dumps({"command": "train", "settings": {}, "results": {"finished": True},
-                    "inputs": {"x": scans[0].source.sha256}})
-    )  # fmt: skip
-    try:
-        printed = run("evaluate", model, data, "--out", tmp_path / "out")
-    finally:
-        (model / "run.json").unlink()
-    assert f"1 took part in training or chose the epoch ({scans[0].source.subject_id})" in printed
+    scan = md.open_dataset(data, split="test")[0]
+    person = scan.source.subject_id
+    for told in (
+        {"inputs": {"x": scan.source.sha256}},  # the same bytes
+        {"settings": {"dataset": str(data.resolve())}, "results": {"subjects": {"training": [person]}}},
+    ):  # fmt: skip
+        (model / "run.json").write_text(json.dumps({"command": "train", "settings": {}, **told}))
+        try:
+            printed = run("evaluate", model, data, "--out", tmp_path / "out")
+        finally:
+            (model / "run.json").unlink()
+        assert f"1 took part in training or chose the epoch ({person})" in printed
 
 
 def test_two_graders_stand_beside_each_other(model, tmp_path):
