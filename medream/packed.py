@@ -1,4 +1,4 @@
-"""`Packed`: scans decoded once, of which only the numbers that splits and statistics need are held.
+"""`Packed`: scans decoded once, to be read again at any moment at no cost.
 
 A packed scan is its labels and the smallest unsigned integers that give its pixels back to the bit;
 they lie in memory or in a file (`shards`).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from medream.scan import Scan, Source
 _WINDOW = 16  # B-scans decoded at once
 _TABLE = np.dtype(
     [
-        ("depth", "i4"), ("width", "i4"), ("masked", "?"), ("lesion", "i8"), ("valid", "i8"),
-        ("total", "f8"), ("squares", "f8"), ("spacing_mm", "f8", 2), ("classes", "i4"),
+        ("depth", "i4"), ("width", "i4"), ("masked", "?"), ("lesion", "i8"),
+        ("spacing_mm", "f8", 2), ("classes", "i4"),
         ("sha256", "S64"), ("group", "i4"), ("row", "i8"),
     ]
 )  # fmt: skip
@@ -63,8 +63,7 @@ class Packed(Sequence[Scan]):
     Attributes
     ----------
     table : structured array (scans,)
-        "depth", "width"; "masked" (has a mask), "valid" (pixels that count); of these, "lesion"
-        (labelled ones) and the "total" and "squares" of their intensities.
+        "depth", "width"; "masked" (has a mask), "lesion" (labelled pixels that count).
     """
 
     def __init__(
@@ -137,29 +136,26 @@ def fill(store: Store, scans: Sequence[Scan]) -> tuple[np.ndarray, Names, Sequen
     """Add all scans to a store, one after the other; return what `Packed` is made of beside it."""
     table = np.zeros(len(scans), _TABLE)
     names: Names = []
-    known = getattr(scans, "sources", None)
-    sources: list[Source] = []
+    sources: Any = getattr(scans, "sources", None)
+    found: list[Source] = []
     with progress("pack", len(scans)) as update:
         for entry, scan in zip(table, _decoded(scans), strict=True):
             mask = np.zeros(scan.shape, np.uint8) if scan.mask is None else scan.mask
             valid = scan.valid
-            kept = scan.image if valid is None else scan.image[valid]
             lesion = np.count_nonzero(mask if valid is None else mask[valid])
             if scan.classes not in names:
                 names.append(scan.classes)
             entry["depth"], entry["width"] = scan.shape
             entry["masked"], entry["lesion"] = scan.mask is not None, lesion
-            entry["valid"], entry["total"] = kept.size, kept.sum(dtype=np.float64)
-            entry["squares"] = np.square(kept, dtype=np.float64).sum()
             entry["spacing_mm"] = scan.spacing_mm or np.nan
             entry["classes"] = names.index(scan.classes)
             entry["sha256"] = (scan.source.sha256 or "").encode()
             labels = mask if valid is None else np.where(valid, mask, np.uint8(IGNORE))
             entry["group"], entry["row"] = store.add(packed(scan.image), labels)
-            if known is None:
-                sources.append(scan.source)
+            if sources is None:
+                found.append(scan.source)
             update(1)
-    return table, names, sources if known is None else known
+    return table, names, found if sources is None else sources
 
 
 def _decoded(scans: Sequence[Scan]) -> Iterator[Scan]:
@@ -180,7 +176,8 @@ def packed(image: np.ndarray) -> np.ndarray:
     dtype('float32')
     """
     for kind in (np.uint8, np.uint16):
-        whole = np.rint(image * np.float32(np.iinfo(kind).max)).astype(kind)
+        with np.errstate(invalid="ignore"):  # NaN, which training refuses by name
+            whole = np.rint(image * np.float32(np.iinfo(kind).max)).astype(kind)
         if np.array_equal(unpacked(whole), image):
             return whole
     return image

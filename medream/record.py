@@ -15,7 +15,7 @@ from typing import Any
 
 from medream.errors import OutputError
 from medream.files import RUN_FILE, sha256_of, write_json
-from medream.scan import Scan
+from medream.scan import Scan, sources_of
 
 _PACKAGES = (
     "medream",
@@ -111,7 +111,7 @@ def input_hashes(scans: Iterable[Scan]) -> dict[str, str]:
     """
     hashes: dict[str, str] = {}
     files: dict[str, str] = {}
-    for source in (scan.source for scan in scans):
+    for source in sources_of(scans):
         found = source.sha256 or files.get(source.path or "")
         if found is None:
             file = Path(source.path or "")

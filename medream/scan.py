@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -160,3 +161,9 @@ class Scan:
         """(depth, width) in pixels."""
         depth, width = self.image.shape
         return depth, width
+
+
+def sources_of(scans: Iterable[Scan]) -> Iterable[Source]:
+    """Return the origins of scans, without reading pixels where the sequence knows them."""
+    known: Iterable[Source] | None = getattr(scans, "sources", None)
+    return (scan.source for scan in scans) if known is None else known

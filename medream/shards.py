@@ -183,7 +183,9 @@ def _open(path: Path, scans: Sequence[Scan]) -> Packed | None:
         say(f"{path} is damaged ({error}); the scans are packed anew.")
         return None
     sources = getattr(scans, "sources", None)
-    return Packed(table, store, names, sources or [scan.source for scan in scans])
+    if sources is None:
+        sources = [scan.source for scan in scans]
+    return Packed(table, store, names, sources)
 
 
 def _build(path: Path, scans: Sequence[Scan]) -> None:

@@ -103,7 +103,7 @@ def split_block(loads: Sequence[float], share: float) -> range:
     return range(start, start + size)
 
 
-def hold_out(scans: Sequence[Scan], share: float = 0.2) -> tuple[list[Scan], list[Scan]]:
+def hold_out(scans: Sequence[Scan], share: float = 0.2) -> tuple[Sequence[Scan], Sequence[Scan]]:
     """Divide scans by subject into those kept and those held out.
 
     With a single subject a contiguous block of its B-scans is held out, with a `LeakWarning`.
@@ -117,6 +117,7 @@ def hold_out(scans: Sequence[Scan], share: float = 0.2) -> tuple[list[Scan], lis
     Returns
     -------
     kept, held_out : list of Scan
+        Of `Packed` scans these are `Packed`, too.
 
     Raises
     ------
@@ -124,12 +125,15 @@ def hold_out(scans: Sequence[Scan], share: float = 0.2) -> tuple[list[Scan], lis
         With fewer than two scans.
     """
     loads: dict[str, float] = {}
-    lesion = [0.0 if scan.mask is None else float((scan.mask > 0).sum()) for scan in scans]
-    for scan, load in zip(scans, lesion, strict=True):
-        loads[scan.source.subject_id] = loads.get(scan.source.subject_id, 0.0) + load
+    lesion: list[float] = []
+    people: list[str] = []
+    for scan in scans:  # once, since they may be read one by one
+        lesion.append(0.0 if scan.mask is None else float((scan.mask > 0).sum()))
+        people.append(scan.source.subject_id)
+        loads[people[-1]] = loads.get(people[-1], 0.0) + lesion[-1]
     if len(loads) > 1:
         _, subjects = split_subjects(loads, share)
-        held = [scan.source.subject_id in subjects for scan in scans]
+        held = [person in subjects for person in people]
     else:
         block = split_block(lesion, share)
         held = [k in block for k in range(len(scans))]
@@ -139,8 +143,10 @@ def hold_out(scans: Sequence[Scan], share: float = 0.2) -> tuple[list[Scan], lis
             LeakWarning,
             stacklevel=2,
         )
-    kept = [scan for scan, out in zip(scans, held, strict=True) if not out]
-    return kept, [scan for scan, out in zip(scans, held, strict=True) if out]
+    kept, out = ([k for k, one in enumerate(held) if one == side] for side in (False, True))
+    if hasattr(scans, "subset"):
+        return scans.subset(kept), scans.subset(out)
+    return [scans[k] for k in kept], [scans[k] for k in out]
 
 
 def leave_one_subject_out(
