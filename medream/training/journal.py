@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import logging
+import os
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +17,7 @@ from medream.files import write_json
 
 MLFLOW_FILE = "mlflow.json"
 EXPERIMENT = "medream"
+ARTEFACTS = ("model.keras", "model.json", "run.json", "card.md")
 
 
 class Journal:
@@ -34,26 +39,35 @@ class Journal:
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Begin a run in MLflow with the settings of the training, or go on with it."""
-        if self._client is None:
-            return
-        try:
-            self._run = json.loads((self.folder / MLFLOW_FILE).read_text(encoding="utf-8"))["run"]
-            self._client.get_run(self._run)
-            return
-        except Exception:  # none yet, or of another server, whose errors are its own
-            pass
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
+        self._tell(lambda client: self._begin(client, settings))
+
+    def _begin(self, client: Any, settings: Mapping[str, Any]) -> None:
+        note = self.folder / MLFLOW_FILE
+        if note.exists():
+            self._run = json.loads(note.read_text(encoding="utf-8"))["run"]
+            with contextlib.suppress(Exception):  # MLflow's own: the run is of another server
+                client.get_run(self._run)
+                return
+        found = client.get_experiment_by_name(EXPERIMENT)
+        experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
         # Nothing of the user or the machine: this client, unlike mlflow.start_run, adds no such tags.
-        tags = {
-            name: f"{self.folder.name}/{name}" for name in ("model.keras", "run.json", "card.md")
-        }
-        self._run = self._client.create_run(
-            experiment, tags=tags, run_name=self.folder.name
-        ).info.run_id
+        tags = {name: f"{self.folder.name}/{name}" for name in ARTEFACTS}
+        run = client.create_run(experiment, tags=tags, run_name=self.folder.name)
+        self._run = run.info.run_id
         for name, value in _flat({key: settings[key] for key in ("unet", "train", "freeze")}):
-            self._client.log_param(self._run, name, value)
-        write_json(self.folder / MLFLOW_FILE, {"run": self._run})
+            client.log_param(self._run, name, value)
+        write_json(note, {"run": self._run})
+
+    def _tell(self, what: Callable[[Any], None]) -> None:
+        """Speak to MLflow; when it fails, the training goes on without."""
+        try:
+            if self._client is not None:
+                what(self._client)
+        except Exception as error:  # whatever server and network raise
+            self._client = None
+            warnings.warn(
+                f"MLflow failed ({error}); the training goes on without it.", stacklevel=3
+            )
 
     def __enter__(self) -> Journal:
         import tensorflow as tf
@@ -78,20 +92,21 @@ class Journal:
         with self._board.as_default(step=step):
             for name, value in numbers.items():
                 tf.summary.scalar(name, value)
-        if self._client is not None:
-            for name, value in numbers.items():
-                self._client.log_metric(self._run, name, value, step=step)
+        self._tell(lambda client: self._log(client, numbers, step))
 
     def end(self, results: Mapping[str, Any]) -> None:
         """Write the headline numbers of a finished training."""
-        if self._client is not None:
-            for name, value in results.items():
-                if isinstance(value, int | float):
-                    self._client.log_metric(self._run, name, value)
-            self._client.set_terminated(self._run)
+        numbers = {name: value for name, value in results.items() if isinstance(value, int | float)}
+        self._tell(lambda client: self._log(client, numbers, step=0))
+        self._tell(lambda client: client.set_terminated(self._run))
+
+    def _log(self, client: Any, numbers: Mapping[str, float], step: int) -> None:
+        for name, value in numbers.items():
+            client.log_metric(self._run, name, value, step=step)
 
 
 def _client(where: str) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would send what is used
     try:
         from mlflow import MlflowClient
     except ImportError as error:
@@ -99,6 +114,8 @@ def _client(where: str) -> Any:
             "--mlflow needs the package mlflow, which is not installed. Install it with: "
             "pip install 'medream[mlflow]'"
         ) from error
+    for name in ("mlflow", "alembic"):  # they tell of the tables that they make
+        logging.getLogger(name).setLevel(logging.WARNING)
     uri = where
     if "://" not in where:
         folder = Path(where).resolve()

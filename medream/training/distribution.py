@@ -1,0 +1,296 @@
+"""Training on several devices or machines: the samples, the loss and the steps of a single one.
+
+Each worker is a process that runs the same training; a replica is one device of it. The replicas share
+out each batch, gather its logits before the loss, so that pooled losses such as Dice are those of the
+whole batch, take batch statistics over all of it and sum their gradients. Only dropout differs from one
+worker: its masks are drawn by each replica. Keras' own `fit` refuses several workers (3.15), so the loop
+over batches is here; what happens around it is the same as on one device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from medream.errors import ConfigError, TrainingError, nearest
+from medream.losses import Loss
+from medream.store import MODEL_FILE
+from medream.training.state import STATE_FILE
+
+STRATEGIES = ("mirrored", "multiworker")
+START_S = 600.0
+"""Seconds that a worker waits for the others at the start."""
+SLURM_PORT = 8888
+
+
+def open_strategy(name: str | tf.distribute.Strategy | None) -> tf.distribute.Strategy:
+    """Return the strategy of a name; that of a single device for None.
+
+    Parameters
+    ----------
+    name : {"mirrored", "multiworker"}, tf.distribute.Strategy or None
+        "mirrored": all GPUs of this machine. "multiworker": the processes that `TF_CONFIG` or SLURM
+        names; to be called before anything else of TensorFlow, by all of them.
+
+    Raises
+    ------
+    ConfigError
+        When the name is unknown, nothing names the workers, or TensorFlow is at work already.
+    """
+    if name is None:
+        return tf.distribute.get_strategy()
+    if isinstance(name, tf.distribute.Strategy):
+        return name
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name != "multiworker":
+        raise ConfigError(f"There is no strategy {name!r}. {nearest(name, STRATEGIES)}")
+    resolver = _resolver()
+    try:
+        workers = resolver.cluster_spec().as_dict()
+        with _patience(workers):
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"TF_CONFIG or SLURM describe no cluster that TensorFlow can use ({error}). Expected for each "
+            'worker, as in: TF_CONFIG=\'{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": '
+            '{"type": "worker", "index": 0}}\'.'
+        ) from error
+    except RuntimeError as error:
+        raise ConfigError(
+            "The workers can only be joined before TensorFlow does anything else. Call "
+            "medream.training.distribution.open_strategy('multiworker') first and pass its result."
+        ) from error
+    except tf.errors.OpError as error:
+        raise ConfigError(
+            f"The workers {_listed(workers)} could not be joined ({_first_line(error)}). Start all of them, "
+            "each with its own index, on addresses that reach each other."
+        ) from error
+
+
+def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    if "SLURM_PROCID" not in os.environ:
+        raise ConfigError(
+            "Nothing names the workers. Set TF_CONFIG for each of them, or start them with SLURM's srun."
+        )
+    cluster = tf.distribute.cluster_resolver
+    # It knows the hosts and tasks. Which GPUs a task sees is left to SLURM (--gpus-per-task): on machines
+    # without any the resolver itself fails.
+    slurm = cluster.SlurmClusterResolver(
+        port_base=SLURM_PORT, gpus_per_node=1 << 16, gpus_per_task=1, auto_set_gpu=False
+    )
+    spec = slurm.cluster_spec()
+    job, task = slurm.get_task_info()
+    return cluster.SimpleClusterResolver(spec, task_type=job, task_id=task, rpc_layer="grpc")
+
+
+@contextlib.contextmanager
+def _patience(workers: dict[str, list[str]]) -> Iterator[None]:
+    """End this process when the others do not come; TensorFlow itself waits for ever."""
+
+    def give_up() -> None:
+        missing = [a for addresses in workers.values() for a in addresses if not _answers(a)]
+        print(
+            f"Error: Of the workers {_listed(workers)} not all came within {START_S:g} seconds"
+            f"{f'; nothing answers at {_listed({chr(0): missing})}' if missing else ''}. "
+            "Start all of them, each with its own index, on addresses that reach each other.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)
+
+    timer = threading.Timer(START_S, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _listed(workers: dict[str, list[str]]) -> str:
+    return ", ".join(address for addresses in workers.values() for address in addresses)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def workers_of(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """Return the number of this worker, the chief being 0, and how many there are."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.cluster_spec().as_dict():
+        return 0, 1
+    cluster = resolver.cluster_spec().as_dict()
+    chiefs = len(cluster.get("chief", []))
+    first = 0 if resolver.task_type == "chief" else chiefs
+    return first + resolver.task_id, chiefs + len(cluster.get("worker", []))
+
+
+@contextlib.contextmanager
+def writing_folder(strategy: tf.distribute.Strategy, out: Path) -> Iterator[Path]:
+    """Yield the folder that this worker writes to: `out` for the chief, for others a passing copy of it.
+
+    So all workers do the same, and the chief alone leaves anything.
+    """
+    if workers_of(strategy)[0] == 0:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="medream-worker-") as name:
+        folder = Path(name) / out.name
+        folder.mkdir()
+        for file in (MODEL_FILE, STATE_FILE):
+            if (out / file).exists():
+                shutil.copy(out / file, folder / file)
+        yield folder
+
+
+def add_up(strategy: tf.distribute.Strategy, counts: np.ndarray) -> np.ndarray:
+    """Return the sum of what each worker counted; all of them have to call this."""
+    if workers_of(strategy)[1] == 1:
+        return counts
+    replicas = strategy.num_replicas_in_sync // workers_of(strategy)[1]
+
+    def total(value: tf.Tensor) -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+    summed = strategy.run(tf.function(total), (tf.constant(counts),))
+    return strategy.experimental_local_results(summed)[0].numpy() // replicas
+
+
+def refuse_unequal(strategy: tf.distribute.Strategy, epochs: int, out: Path) -> None:
+    """Raise when the workers would not go on from the same epoch, since they see different folders."""
+    worker, workers = workers_of(strategy)
+    mine = np.zeros(workers, np.int64)
+    mine[worker] = epochs
+    found = add_up(strategy, mine)
+    if len(set(found.tolist())) > 1:
+        raise ConfigError(
+            f"The workers find different states in {out} (after {', '.join(map(str, found))} epochs). Name "
+            "a folder with --out on a disk that all of them share."
+        )
+
+
+def global_loss(loss: Loss) -> Loss:
+    """Return the loss of the whole batch, from the share of it that each replica has.
+
+    Every replica computes all of it; Keras sums the gradients, of which each then holds its part.
+    """
+
+    def of_all(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        parts = []
+        for part in (labels, logits):
+            whole = context.all_gather(part, axis=0)
+            whole.set_shape((None, *part.shape[1:]))
+            parts.append(whole)
+        return loss(*parts) / context.num_replicas_in_sync
+
+    return of_all
+
+
+def share_out(
+    strategy: tf.distribute.Strategy, batch_size: int, batches: Callable[..., tf.data.Dataset]
+) -> tf.data.Dataset:
+    """Return the batches of this worker's replicas.
+
+    Parameters
+    ----------
+    strategy : tf.distribute.Strategy
+    batch_size : int
+        Of all replicas together.
+    batches : callable
+        `batches(batch_size=, share=)` as `pipeline.training_batches`.
+
+    Raises
+    ------
+    ConfigError
+        When the replicas cannot have equal shares.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return batches(batch_size=batch_size)
+    if batch_size % replicas:
+        raise ConfigError(
+            f"A batch of {batch_size} cannot be shared by {replicas} devices. Choose a multiple with "
+            "--batch-size."
+        )
+    return strategy.distribute_datasets_from_function(
+        lambda context: batches(batch_size=batch_size // replicas, share=_share(strategy, replicas))
+    )
+
+
+def fit(
+    trainer: keras.Model,
+    strategy: tf.distribute.Strategy,
+    batches: tf.data.Dataset,
+    steps: int,
+    epochs: range,
+    callback: keras.callbacks.Callback,
+) -> None:
+    """Do as `trainer.fit` does, on the replicas of a strategy.
+
+    Raises
+    ------
+    TrainingError
+        When a worker is lost.
+    """
+
+    @tf.function
+    def step(iterator: Any) -> dict[str, Any]:
+        return strategy.run(trainer.train_step, (next(iterator),))
+
+    trainer.stop_training = False
+    callback.set_model(trainer)
+    iterator = iter(batches)
+    for epoch in epochs:
+        trainer.reset_metrics()
+        callback.on_epoch_begin(epoch)
+        for batch in range(steps):
+            logs = step(iterator)
+            # The loss is that of the whole batch on every replica.
+            local = strategy.experimental_local_results(logs["loss"])[0]
+            callback.on_train_batch_end(batch, {"loss": float(local)})
+        means = {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
+        callback.on_epoch_end(epoch, {name: float(value) for name, value in means.items()})
+        if trainer.stop_training:
+            return
+
+
+@contextlib.contextmanager
+def lost_workers(strategy: tf.distribute.Strategy, out: Path) -> Iterator[None]:
+    """Say in words that a worker was lost."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+        worker, workers = workers_of(strategy)
+        if workers == 1:
+            raise
+        raise TrainingError(
+            f"Worker {worker} stops, since another of the {workers} workers was lost ({_first_line(error)}). "
+            f"What was learned up to the last whole epoch is kept in {out}: start all workers again, with "
+            "--resume."
+        ) from error
