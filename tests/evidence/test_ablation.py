@@ -106,6 +106,23 @@ def test_dice_is_of_all_pixels_of_a_subject(model):
     assert row.dice == pytest.approx(2 * predicted[1] / (sum(predicted) + predicted[1] + 1))
 
 
+def test_a_unit_that_is_always_the_same_is_not_missed_in_the_test():
+    """Held at its mean it says what it said; held at 0 it would take the class with it."""
+    image = keras.Input((None, None, 1))
+    hidden, logits = L.Conv2D(2, 1, name="units"), L.Conv2D(1, 1, name="logits")
+    model = keras.Model(image, L.Activation("sigmoid")(logits(hidden(image))))
+    slopes = np.array([1.0, 1e-3]).reshape(1, 1, 1, 2)
+    hidden.set_weights([slopes, np.array([0.0, 1.0])])
+    logits.set_weights([np.array([100.0, -70.0]).reshape(1, 1, 2, 1), np.zeros(1)])
+    scans = [drawn(0, "a"), drawn(1, "b")]
+    found = ablation_test(model, "units", scans, {"fluid": [1]}).iloc[0]
+    assert found.living == 2
+    assert found.fall == 0
+    assert found.fall_random == 1
+    everything = ablate(model, scans[0], "units", [1]).mask
+    assert everything.mean() > 0.9
+
+
 def test_random_choices_are_drawn_where_there_are_too_many():
     unet = md.build_unet(md.UNetConfig(levels=1, base_filters=8))
     scan = drawn(0, "a")

@@ -7,7 +7,7 @@ import pytest
 import medream as md
 from medream.errors import ConfigError
 from medream.evidence.concepts import Concepts
-from medream.evidence.dissection import TOP_SHARES, dissect
+from medream.evidence.dissection import TOP_SHARES, Dissection, dissect
 from medream.evidence.quantiles import Quantiles
 
 L = keras.layers
@@ -155,6 +155,21 @@ def test_a_unit_of_the_whole_retina_is_no_detector_of_lesions():
     table = dissect(model, "units", scans).table().set_index("concept")
     lesion = table.loc["lesion"]
     assert 0.01 < lesion.iou_fitted < lesion.chance_most_fitted
+
+
+def test_the_share_is_chosen_on_the_other_half():
+    """Of two people, one overlaps best at the first share, the other at the second."""
+    both = np.array([[10, 4], [2, 10]]).reshape(2, 2, 1, 1)
+    unit = np.array([[10, 20], [20, 10]]).reshape(2, 2, 1, 1)
+    found = Dissection(
+        "layer", ("fluid",), ("a", "b"), np.zeros((2, 1)), both, unit, np.full((2, 1), 10),
+        np.array([0, 1]), np.zeros((2, 3, 2, 1, 1), int), np.full((2, 3, 1), 10),
+    )  # fmt: skip
+    row = found.table().iloc[0]
+    # Person a at b's share: 4 of 20 + 10 - 4; b at a's: 2 of 20 + 10 - 2.
+    assert row.iou_fitted == pytest.approx((4 + 2) / (26 + 28))
+    assert row.iou == pytest.approx((10 + 2) / (10 + 28))
+    assert row.top_share == TOP_SHARES[1]  # 14 of 36 against 12 of 38
 
 
 def test_scans_of_other_kinds_and_sizes_are_counted_for_what_they_show(model, scans):
