@@ -14,6 +14,7 @@ from medream.errors import ConfigError, MedreamError, MissingExtraError, Trainin
 Job = TypeVar("Job")
 _KINDS = "local, local:N, slurm, slurm:N, or the scheduler's address such as tcp://host:8786"
 _RETRIES = 3
+_ANSWER_S = 20
 
 
 def run_all(
@@ -108,7 +109,7 @@ def _client(cluster: str, jobs: int) -> Iterator[Any]:
         else:
             address = cluster
         try:
-            client = stack.enter_context(Client(address, timeout="30s"))
+            client = stack.enter_context(Client(address, timeout=_ANSWER_S))
         except OSError as error:
             raise ConfigError(
                 f"No Dask scheduler answers at {cluster}: {error}. Start one with 'dask scheduler', and "
@@ -128,6 +129,7 @@ def _slurm(jobs: int) -> Any:
             "in ~/.config/dask/jobqueue.yaml."
         ) from error
     cluster.scale(jobs=jobs)
+    progress.say(f"cluster: {jobs} SLURM jobs asked for; work begins with the first that starts")
     return cluster
 
 

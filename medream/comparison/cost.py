@@ -130,7 +130,7 @@ def measure_cost(unet: UNetConfig, train: TrainConfig, bscan: tuple[int, int]) -
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise TrainingError(
-            f"Measuring the cost of a network with {unet.levels} levels failed: {last[:300]}. All "
+            f"Measuring the cost of unet{unet.levels} failed: {last[:300]}. All "
             "trainings are kept; the same command goes on from there."
         )
     return cost_of(json.loads(done.stdout.splitlines()[-1]))

@@ -64,6 +64,6 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
     # Pseudonyms such as "007" or "NA" are text.
     return pd.read_csv(
-        path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, float_precision="round_trip",
+        path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False,
         na_values={name: [""] for name in columns if name not in _TEXT},
     )  # fmt: skip
