@@ -3,6 +3,7 @@
 from medream.figures.adaptation import adaptation_figure
 from medream.figures.atlas import atlas
 from medream.figures.comparison import ComparisonRow, comparison
+from medream.figures.control import ControlRow, control_figure, control_label, control_panel
 from medream.figures.costs import cost_figure
 from medream.figures.diagram import network_diagram
 from medream.figures.difference import difference_limit
@@ -21,6 +22,7 @@ from medream.figures.tables import format_number, html_table, latex_table, markd
 __all__ = [
     "STYLES",
     "ComparisonRow",
+    "ControlRow",
     "PaperFigure",
     "Report",
     "Style",
@@ -29,6 +31,9 @@ __all__ = [
     "calibration_figure",
     "check_options",
     "comparison",
+    "control_figure",
+    "control_label",
+    "control_panel",
     "cost_figure",
     "difference_limit",
     "draw_overlay",

@@ -20,6 +20,7 @@ from medream.figures.style import (
     BLUE,
     GREEN,
     MM_PER_INCH,
+    MM_PER_POINT,
     ORANGE,
     PURPLE,
     SKY_BLUE,
@@ -308,7 +309,10 @@ def scale_bar(
         )  # fmt: skip
     _label(ax, labels[0], (left, bottom), (margin, margin + line - 2), "top", size)
     if both:
-        offset = (margin + 3, margin + line)
+        # Beside the middle of its bar, or higher where that would be on the other label.
+        tall_mm = ax.get_position().height * figure.get_size_inches()[1] * MM_PER_INCH
+        half_pt = abs(up / (top - bottom)) * tall_mm / MM_PER_POINT / 2
+        offset = (margin + 3, margin + line + max(0.0, 0.75 * size - half_pt))
         _label(ax, labels[1], (left, bottom + up / 2), offset, "center", size)
 
 
