@@ -12,7 +12,7 @@ import pandas as pd
 from medream.errors import ConfigError, ModelError
 from medream.metrics import TOLERANCE_MM, Evaluation, Found, Tally
 from medream.progress import progress
-from medream.scan import Scan
+from medream.scan import Scan, Source
 
 if TYPE_CHECKING:
     from medream.segmentation import Models, Segmentation
@@ -105,13 +105,14 @@ def full_evaluation(
         check_threshold(threshold)
     known: Sequence[float | None] | None = getattr(scans, "bscan_spacings_mm", None)
     scans = list(scans) if not hasattr(scans, "__len__") else scans
+    bare = [item.source for item in getattr(scans, "_items", ()) if item.mask is None]
+    if bare:  # said before anything is scored
+        raise _without_mask(bare, len(scans))  # type: ignore[arg-type]
     tally = Tally(tolerance_mm)
     with progress("evaluate", len(scans)) as update:  # type: ignore[arg-type]
         for position, scan in enumerate(scans):
             if scan.mask is None:
-                raise ConfigError(
-                    f"{scan.source.path or scan.source.name} has no mask to compare with."
-                )
+                raise _without_mask([scan.source], len(scans))  # type: ignore[arg-type]
             found = segment(models, scan, threshold, tta)
             add_scan(tally, scan, pairs(scan, found, union), known[position] if known else None)
             if on_scan is not None:
@@ -120,6 +121,15 @@ def full_evaluation(
         if not len(scans):  # type: ignore[arg-type]
             raise ConfigError("There are no scans to evaluate.")
     return tally.evaluation()
+
+
+def _without_mask(sources: Sequence[Source], total: int) -> ConfigError:
+    first = sources[0].path or sources[0].name
+    more = f" ({len(sources)} of {total} scans have none)" if len(sources) > 1 else ""
+    return ConfigError(
+        f"{first} has no mask to compare with{more}. Score a part that has references, with another --split "
+        "(split=...), or put masks beside the scans."
+    )
 
 
 def add_scan(

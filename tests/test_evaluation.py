@@ -125,6 +125,16 @@ def test_outputs_that_are_no_probabilities_are_refused():
         md.evaluate(echo(), [])
 
 
+def test_scans_without_mask_are_told_before_anything_is_scored(tmp_path):
+    for k in range(4):
+        picture(tmp_path / "images" / f"subject{k}.png", BIG)
+    picture(tmp_path / "masks" / "subject0.png", BIG)
+    seen = []
+    with pytest.raises(ConfigError, match=r"subject1\.png has no mask .*3 of 4 .*--split"):
+        md.evaluate(echo(), md.open_dataset(tmp_path), lambda scan, found: seen.append(scan))
+    assert not seen
+
+
 # --- masks against masks
 
 
