@@ -12,6 +12,7 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
+from medream.errors import MedreamError
 from medream.losses import IGNORE
 from medream.progress import progress
 from medream.readers.parallel import on_all_cores
@@ -64,6 +65,8 @@ class Packed(Sequence[Scan]):
     ----------
     table : structured array (scans,)
         "depth", "width"; "masked" (has a mask), "lesion" (labelled pixels that count).
+    failures : list of MedreamError
+        What kept scans from being read, for those who read them inside of TensorFlow.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Packed(Sequence[Scan]):
     ) -> None:
         self.table, self._store, self._names, self._sources = table, store, names, sources
         self._positions = np.arange(len(table))
+        self.failures: list[MedreamError] = []
 
     def __len__(self) -> int:
         return len(self.table)

@@ -7,13 +7,15 @@ on the seed and on n alone, so a resumed training sees exactly the samples it wo
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from medream.errors import MedreamError
 from medream.losses import IGNORE
 from medream.packed import Packed
 from medream.scan import Scan
@@ -173,6 +175,17 @@ def _recolour(image: tf.Tensor, seed: tf.Tensor, augment: Augmentation) -> tf.Te
     return tf.clip_by_value(image, 0.0, 1.0)
 
 
+@contextlib.contextmanager
+def read_errors(scans: Packed) -> Iterator[None]:
+    """Raise what kept a scan from being read as it was, and not as TensorFlow passes it on."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if scans.failures:
+            raise scans.failures[0] from error
+        raise
+
+
 def training_batches(
     scans: Sequence[Scan],
     size: tuple[int, int],
@@ -182,6 +195,9 @@ def training_batches(
     first_sample: int = 0,
     lesion_scans: float | None = None,
     lesion_patches: float = 0.5,
+    worker: int = 0,
+    workers: int = 1,
+    replicas: int = 1,
 ) -> tf.data.Dataset:
     """Return endless batches of augmented patches.
 
@@ -202,6 +218,9 @@ def training_batches(
     lesion_patches : float in [0, 1]
         Share of the patches of such scans that are centred on a lesion pixel, of a class drawn among
         those present.
+    worker, workers, replicas : int
+        Number of this worker, of all workers, and of the devices of each. The workers share out each
+        batch; a worker gets its part of it as one batch for each of its devices.
 
     Returns
     -------
@@ -218,7 +237,11 @@ def training_batches(
         index: np.ndarray, wanted: np.ndarray, draws: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return image and labels of a scan, and a pixel of its lesion, (-1, -1) for none."""
-        image, label = packed.arrays(int(index))
+        try:
+            image, label = packed.arrays(int(index))
+        except MedreamError as error:
+            packed.failures.append(error)
+            raise
         spot = _lesion_pixel(label, draws) if wanted else None
         return image, label, np.array(spot or (-1, -1), np.float32)
 
@@ -245,6 +268,13 @@ def training_batches(
         label = _cut(label, matrix, offset, size, "NEAREST")
         return _recolour(image, key, augment)[..., None], tf.cast(label, tf.int32)[..., None]
 
-    numbers = tf.data.Dataset.range(first_sample, np.iinfo(np.int64).max // 16)
-    batches = numbers.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batches.batch(batch_size, drop_remainder=True).prefetch(2)
+    part = batch_size // workers
+
+    def number(place: tf.Tensor) -> tf.Tensor:
+        return first_sample + place // part * batch_size + worker * part + place % part
+
+    places = tf.data.Dataset.range(np.iinfo(np.int64).max // 16)
+    samples = places.map(
+        lambda place: sample(number(place)), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return samples.batch(part // replicas, drop_remainder=True).prefetch(2)

@@ -6,10 +6,13 @@ import fnmatch
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from medream.errors import ConfigError
 from medream.files import open_folder
@@ -26,6 +29,14 @@ from medream.training.checks import (
     refuse_shared_validation,
 )
 from medream.training.config import TrainConfig
+from medream.training.distribution import (
+    add_up,
+    lost_workers,
+    open_strategy,
+    refuse_unequal_shares,
+    workers_of,
+    writing_folder,
+)
 from medream.training.epochs import Climb
 from medream.training.journal import Journal
 from medream.training.precision import be_deterministic
@@ -48,6 +59,7 @@ def train(
     record: RunRecord | None = None,
     mlflow: str | None = None,
     cache: str | Path | None = None,
+    strategy: str | tf.distribute.Strategy | None = None,
 ) -> Path:
     """Train a U-Net and return its model folder.
 
@@ -82,6 +94,10 @@ def train(
         Folder to keep the decoded scans in instead of in memory, for the next training on them, too.
         Default: the user's cache when they would take more than a quarter of the memory
         (`shards.pack`).
+    strategy : {"mirrored", "multiworker"} or tf.distribute.Strategy, optional
+        Share each batch out over the GPUs of this machine, or over the processes that `TF_CONFIG` or
+        SLURM names, which all call this with the same arguments and an `out` that they share
+        (`distribution`). Default: one device.
 
     Raises
     ------
@@ -89,7 +105,7 @@ def train(
         Before training: a named subject on both sides of training, validation and test, or
         everything else that is wrong with scans and settings.
     TrainingError
-        When the loss is no longer a number; the best network so far is kept.
+        When the loss is no longer a number, or a worker is lost; the best network so far is kept.
 
     Examples
     --------
@@ -98,6 +114,8 @@ def train(
     >>> md.train(scans, md.UNetConfig(levels=3), out="runs/unet3")  # doctest: +SKIP
     """
     train_config = train_config or TrainConfig()
+    strategy = open_strategy(strategy)  # first, as TensorFlow wants it
+    refuse_unequal_shares(strategy, train_config.batch_size)
     dataset = scans
     refuse_shared_subjects(dataset)
     if validation is None and getattr(scans, "split", None) == "train":
@@ -118,7 +136,6 @@ def train(
         )
 
     out = Path(out)
-    journal = Journal(out, mlflow)
     settings = {
         "dataset": str(Path(path).resolve()) if (path := getattr(dataset, "path", None)) else None,
         "unet": config.to_json(),
@@ -135,33 +152,43 @@ def train(
     if base is not None:
         model.set_weights(base.get_weights())
     _freeze(model, freeze)
-    climb = Climb(model, scans, validation, train_config, out, resume, settings, journal)
-    info = ModelInfo(
-        classes=scans[0].classes,
-        spacing_mm=next(iter(counted.spacings)) if len(counted.spacings) == 1 else None,
-        unet=config.to_json(),
-        train=asdict(train_config),
-        threshold=0.5 if train_config.threshold == "validation" else float(train_config.threshold),
-    )
-    # Before the first network is written: a folder that holds one always says what it is.
-    open_folder(out, record.command)
-    record.write(out)
-    save_info(info, out)
-    journal.begin(settings)
+    chief = workers_of(strategy)[0] == 0
+    with writing_folder(strategy, out) as folder, lost_workers(strategy, out):
+        journal = Journal(folder, mlflow if chief else None)
+        climb = Climb(
+            model, scans, validation, train_config, folder, resume, settings, journal, strategy
+        )
+        info = ModelInfo(
+            classes=scans[0].classes,
+            spacing_mm=next(iter(counted.spacings)) if len(counted.spacings) == 1 else None,
+            unet=config.to_json(),
+            train=asdict(train_config),
+            threshold=0.5
+            if train_config.threshold == "validation"
+            else float(train_config.threshold),
+        )
+        # Before the first network is written: a folder that holds one always says what it is.
+        open_folder(folder, record.command)
+        record.write(folder)
+        save_info(info, folder)
+        journal.begin(settings)
 
-    history = climb.run()
-    results = {
-        **results_of(history, counted, held_out, train_config),
-        "parameters": model.count_params(),
-        "precision": climb.precision,
-    }
-    if config.classes == 1:
-        model.set_weights(load_model(out).get_weights())  # of the epoch that was kept
-        info, results["threshold"] = _settle_threshold(model, info, train_config, validation)
-        save_info(info, out)
-    write_card(out, model, config, train_config, counted, held_out, results)
-    journal.end(results)
-    record.write(out, **results)  # last: the mark of a finished training
+        history = climb.run()
+        results = {
+            **results_of(history, counted, held_out, train_config),
+            "parameters": model.count_params(),
+            "precision": climb.precision,
+        }
+        if config.classes == 1:
+            model.set_weights(load_model(folder).get_weights())  # of the epoch that was kept
+            info, results["threshold"] = _settle_threshold(
+                model, info, train_config, validation, strategy
+            )
+            save_info(info, folder)
+        write_card(folder, model, config, train_config, counted, held_out, results)
+        journal.end(results)
+        record.write(folder, **results)  # last: the mark of a finished training
+        add_up(strategy, np.zeros(1, np.int64))  # the others wait for the chief's last word
     return out
 
 
@@ -200,12 +227,19 @@ def _freeze(model: keras.Model, patterns: Sequence[str]) -> None:
 
 
 def _settle_threshold(
-    model: keras.Model, info: ModelInfo, train_config: TrainConfig, validation: Sequence[Scan]
+    model: keras.Model,
+    info: ModelInfo,
+    train_config: TrainConfig,
+    validation: Sequence[Scan],
+    strategy: tf.distribute.Strategy,
 ) -> tuple[ModelInfo, dict[str, Any]]:
     """Choose the threshold of a network, or keep the one that was asked for."""
     if train_config.threshold != "validation":
         return info, {"value": info.threshold, "chosen_on": None}
-    threshold, dice, dice_at_half = choose_threshold(model, validation)
+    worker, workers = workers_of(strategy)
+    threshold, dice, dice_at_half = choose_threshold(
+        model, validation[worker::workers], partial(add_up, strategy)
+    )
     return replace(info, threshold=threshold), {
         "value": threshold,
         "chosen_on": "validation",

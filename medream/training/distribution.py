@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from medream.errors import ConfigError, TrainingError, nearest
+from medream.files import RUN_FILE
 from medream.losses import Loss
 from medream.store import MODEL_FILE
 from medream.training.state import STATE_FILE
@@ -33,6 +34,14 @@ STRATEGIES = ("mirrored", "multiworker")
 START_S = 600.0
 """Seconds that a worker waits for the others at the start."""
 SLURM_PORT = 8888
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
 
 
 def open_strategy(name: str | tf.distribute.Strategy | None) -> tf.distribute.Strategy:
@@ -105,9 +114,9 @@ def _patience(workers: dict[str, list[str]]) -> Iterator[None]:
     def give_up() -> None:
         missing = [a for addresses in workers.values() for a in addresses if not _answers(a)]
         print(
-            f"Error: Of the workers {_listed(workers)} not all came within {START_S:g} seconds"
-            f"{f'; nothing answers at {_listed({chr(0): missing})}' if missing else ''}. "
-            "Start all of them, each with its own index, on addresses that reach each other.",
+            f"Error: Not all of the workers {_listed(workers)} came within {START_S:g} seconds; nothing "
+            f"answers at {', '.join(missing) or 'none of them'}. Start all of them, each with its own index, "
+            "on addresses that reach each other.",
             file=sys.stderr,
             flush=True,
         )
@@ -162,7 +171,7 @@ def writing_folder(strategy: tf.distribute.Strategy, out: Path) -> Iterator[Path
     with tempfile.TemporaryDirectory(prefix="medream-worker-") as name:
         folder = Path(name) / out.name
         folder.mkdir()
-        for file in (MODEL_FILE, STATE_FILE):
+        for file in (MODEL_FILE, STATE_FILE, RUN_FILE):
             if (out / file).exists():
                 shutil.copy(out / file, folder / file)
         yield folder
@@ -212,34 +221,31 @@ def global_loss(loss: Loss) -> Loss:
     return of_all
 
 
+def refuse_unequal_shares(strategy: tf.distribute.Strategy, batch_size: int) -> None:
+    """Raise when the replicas cannot have equal shares of a batch."""
+    if batch_size % strategy.num_replicas_in_sync:
+        raise ConfigError(
+            f"A batch of {batch_size} cannot be shared by {strategy.num_replicas_in_sync} devices. Choose "
+            "a multiple of them with --batch-size."
+        )
+
+
 def share_out(
-    strategy: tf.distribute.Strategy, batch_size: int, batches: Callable[..., tf.data.Dataset]
+    strategy: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset]
 ) -> tf.data.Dataset:
     """Return the batches of this worker's replicas.
 
-    Parameters
-    ----------
-    strategy : tf.distribute.Strategy
-    batch_size : int
-        Of all replicas together.
-    batches : callable
-        `batches(batch_size=, share=)` as `pipeline.training_batches`.
-
-    Raises
-    ------
-    ConfigError
-        When the replicas cannot have equal shares.
+    `batches` takes `worker`, `workers` and `replicas` as `pipeline.training_batches` does.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
-        return batches(batch_size=batch_size)
-    if batch_size % replicas:
-        raise ConfigError(
-            f"A batch of {batch_size} cannot be shared by {replicas} devices. Choose a multiple with "
-            "--batch-size."
-        )
+        return batches()
     return strategy.distribute_datasets_from_function(
-        lambda context: batches(batch_size=batch_size // replicas, share=_share(strategy, replicas))
+        lambda context: batches(
+            worker=context.input_pipeline_id,
+            workers=context.num_input_pipelines,
+            replicas=replicas // context.num_input_pipelines,
+        )
     )
 
 
@@ -285,7 +291,7 @@ def lost_workers(strategy: tf.distribute.Strategy, out: Path) -> Iterator[None]:
     """Say in words that a worker was lost."""
     try:
         yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+    except _LOST as error:
         worker, workers = workers_of(strategy)
         if workers == 1:
             raise

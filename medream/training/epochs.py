@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from medream.errors import TrainingError
 from medream.losses import make_loss
-from medream.pipeline import Augmentation, samples_per_epoch, training_batches
+from medream.pipeline import Augmentation, read_errors, samples_per_epoch, training_batches
 from medream.progress import progress, say
 from medream.scan import Scan
+from medream.shards import pack
 from medream.store import MODEL_FILE, save_keras
 from medream.training.config import TrainConfig
+from medream.training.distribution import (
+    add_up,
+    fit,
+    global_loss,
+    open_strategy,
+    refuse_unequal,
+    share_out,
+    workers_of,
+)
 from medream.training.journal import Journal
 from medream.training.networks import lesion_patches, lesion_pixels, make_trainer
 from medream.training.optimizers import make_optimizer
@@ -46,26 +57,37 @@ class Climb(keras.callbacks.Callback):
         resume: bool,
         settings: Mapping[str, Any],
         journal: Journal,
+        strategy: tf.distribute.Strategy | None = None,
     ):
         super().__init__()
-        self.network, self.scans, self.validation = network, scans, validation
+        self.network, self.scans, self.validation = network, pack(scans), validation
+        self.strategy = strategy or open_strategy(None)
+        replicas = self.strategy.num_replicas_in_sync
         self.config, self.out, self.settings, self.journal = config, out, settings, journal
         update = config.batch_size * config.accumulate
         self.steps = samples_per_epoch(scans, config.image_size, update) // config.batch_size
         self.history: History = []
         self.precision = settle_precision(config.precision)
-        self.loss = make_loss(config.loss, config.loss_settings)
-        self.trainer = make_trainer(network, self.precision)
-        self.trainer.compile(
-            make_optimizer(config, self.trainer.trainable_variables, self.steps, self.precision),
-            self.loss,
-            metrics=[lesion_patches, lesion_pixels],
-            jit_compile=False,  # on the CPU, XLA was measured several times slower
-        )
-        self.averages = self.trainer.average_weights(config.ema) if config.ema else None
+        with self.strategy.scope():
+            self.loss = make_loss(config.loss, config.loss_settings)
+            self.trainer = make_trainer(network, self.precision, replicas)
+            self.trainer.compile(
+                make_optimizer(
+                    config, self.trainer.trainable_variables, self.steps, self.precision
+                ),
+                self.loss if replicas == 1 else global_loss(self.loss),
+                # Made here and not by Keras at the first batch, where it would be too late for replicas.
+                metrics=[
+                    keras.metrics.MeanMetricWrapper(measure, name=measure.__name__)
+                    for measure in (lesion_patches, lesion_pixels)
+                ],
+                jit_compile=False,  # on the CPU, XLA was measured several times slower
+            )
+            self.averages = self.trainer.average_weights(config.ema) if config.ema else None
         if claim(out, resume):
             self.history = load_state(out, self._variables(), settings)
             say(f"{network.name}: going on after epoch {len(self.history)}")
+        refuse_unequal(self.strategy, len(self.history), out)
 
     @property
     def best(self) -> float:
@@ -80,7 +102,8 @@ class Climb(keras.callbacks.Callback):
     def run(self) -> pd.DataFrame:
         config, done = self.config, len(self.history)
         if done < config.epochs and self.stale < config.patience:
-            batches = training_batches(
+            batches = partial(
+                training_batches,
                 self.scans,
                 config.image_size,
                 config.batch_size,
@@ -91,19 +114,17 @@ class Climb(keras.callbacks.Callback):
                 lesion_patches=config.lesion_patches,
             )
             with (
-                warnings.catch_warnings(),
+                read_errors(self.scans),
                 self.journal,
                 progress(self.network.name, (config.epochs - done) * self.steps) as self.update,
             ):
-                # Keras offers to shuffle a data set that is shuffled already.
-                warnings.filterwarnings("ignore", message=".*shuffle=True.*")
-                self.trainer.fit(
-                    batches,
-                    steps_per_epoch=self.steps,
-                    epochs=config.epochs,
-                    initial_epoch=done,
-                    callbacks=[self],
-                    verbose=0,
+                fit(
+                    self.trainer,
+                    self.strategy,
+                    share_out(self.strategy, batches),
+                    self.steps,
+                    range(done, config.epochs),
+                    self,
                 )
         save_history(self.out, self.history)
         return pd.DataFrame(self.history)
@@ -129,8 +150,12 @@ class Climb(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         threshold = self.config.threshold
         self._hand_over()
+        worker, workers = workers_of(self.strategy)
         dice = validation_dice(
-            self.network, self.validation, 0.5 if threshold == "validation" else float(threshold)
+            self.network,
+            self.validation[worker::workers],
+            0.5 if threshold == "validation" else float(threshold),
+            partial(add_up, self.strategy),
         )
         better = dice > self.best
         row = {

@@ -11,18 +11,20 @@ from keras import ops
 from medream.losses import IGNORE
 
 
-def make_trainer(network: keras.Model, precision: str = "float32") -> Trainer:
+def make_trainer(network: keras.Model, precision: str = "float32", replicas: int = 1) -> Trainer:
     """Return a copy of a U-Net that ends at its logits and computes in `precision`.
 
-    Weights are float32 whatever the precision; so are the input's normalisation and the logits.
+    Weights are float32 whatever the precision; so are the input's normalisation and the logits. Several
+    `replicas` (devices that share out a batch) take the batch's statistics together.
     """
     policy = keras.DTypePolicy(precision)
 
     def copy(layer: keras.Layer) -> keras.Layer:
         own = isinstance(layer, keras.layers.Rescaling) or layer.name == "logits"
-        return type(layer).from_config(
-            {**layer.get_config(), "dtype": "float32" if own else policy}
-        )
+        settings = {**layer.get_config(), "dtype": "float32" if own else policy}
+        if isinstance(layer, keras.layers.BatchNormalization):
+            settings["synchronized"] = replicas > 1
+        return type(layer).from_config(settings)
 
     twin = keras.models.clone_model(network, clone_function=copy)
     twin.set_weights(network.get_weights())

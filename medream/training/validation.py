@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
-from medream.metrics import best_threshold, confusion, count_probabilities, overlap
+from medream.metrics import COUNTS, best_threshold, confusion, count_probabilities, overlap
 from medream.metrics.probabilities import BINS, precision_recall_curve
 from medream.scan import Scan
 from medream.segmentation import segment
 
+Total = Callable[[np.ndarray], np.ndarray]
+"""From what this worker counted to what all of them did."""
 
-def validation_dice(model: keras.Model, scans: Sequence[Scan], threshold: float = 0.5) -> float:
-    """Return the Dice of all scans' pixels pooled, averaged over the classes that the masks hold."""
-    totals: dict[int, dict[str, int]] = {}
+
+def validation_dice(
+    model: keras.Model, scans: Sequence[Scan], threshold: float = 0.5, total: Total = np.asarray
+) -> float:
+    """Return the Dice of all scans' pixels pooled, averaged over the classes that the masks hold.
+
+    Of several workers, each gives its share of the scans.
+    """
+    counts = np.zeros((max(model.output_shape[-1] - 1, 1), len(COUNTS)), np.int64)
     for scan in scans:
         assert scan.mask is not None
         found = segment(model, scan, threshold)
-        for label in range(1, len(found.classes) + 1):
-            counts = confusion(scan.mask == label, found.mask == label, scan.valid)
-            total = totals.setdefault(label, dict.fromkeys(counts, 0))
-            for name, count in counts.items():
-                total[name] += count
-    present = [total for total in totals.values() if total["tp"] + total["fn"]]
-    return float(np.mean([overlap(**total)["dice"] for total in present]))
+        for label, of_class in enumerate(counts, start=1):
+            of_class += list(
+                confusion(scan.mask == label, found.mask == label, scan.valid).values()
+            )
+    classes = [dict(zip(COUNTS, row, strict=True)) for row in total(counts).tolist()]
+    present = [counted for counted in classes if counted["tp"] + counted["fn"]]
+    return float(np.mean([overlap(**counted)["dice"] for counted in present]))
 
 
-def choose_threshold(model: keras.Model, scans: Sequence[Scan]) -> tuple[float, float, float]:
+def choose_threshold(
+    model: keras.Model, scans: Sequence[Scan], total: Total = np.asarray
+) -> tuple[float, float, float]:
     """Choose the threshold of a network with one output on validation scans.
 
-    It is the one with the best Dice of all their pixels pooled, in steps of 0.001.
+    It is the one with the best Dice of all their pixels pooled, in steps of 0.001. Of several workers,
+    each gives its share of the scans.
 
     Returns
     -------
@@ -42,6 +53,7 @@ def choose_threshold(model: keras.Model, scans: Sequence[Scan]) -> tuple[float, 
         assert scan.mask is not None
         found = segment(model, scan)
         counts += count_probabilities(scan.mask > 0, found.probability, scan.valid)
+    counts = total(counts)
     threshold = best_threshold(counts)
     dice = precision_recall_curve(counts).set_index("threshold").dice
     return threshold, float(dice[threshold]), float(dice[0.5])
