@@ -179,15 +179,17 @@ def writing_folder(strategy: tf.distribute.Strategy, out: Path) -> Iterator[Path
 
 def add_up(strategy: tf.distribute.Strategy, counts: np.ndarray) -> np.ndarray:
     """Return the sum of what each worker counted; all of them have to call this."""
-    if workers_of(strategy)[1] == 1:
+    workers = workers_of(strategy)[1]
+    if workers == 1:
         return counts
-    replicas = strategy.num_replicas_in_sync // workers_of(strategy)[1]
+    replicas = strategy.num_replicas_in_sync // workers
 
-    def total(value: tf.Tensor) -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+    def of_replica(context: tf.distribute.ValueContext) -> tf.Tensor:
+        first = context.replica_id_in_sync_group % replicas == 0
+        return tf.constant(counts if first else np.zeros_like(counts))
 
-    summed = strategy.run(tf.function(total), (tf.constant(counts),))
-    return strategy.experimental_local_results(summed)[0].numpy() // replicas
+    mine = strategy.experimental_distribute_values_from_function(of_replica)
+    return strategy.reduce(tf.distribute.ReduceOp.SUM, mine, axis=None).numpy()
 
 
 def refuse_unequal(strategy: tf.distribute.Strategy, epochs: int, out: Path) -> None:
