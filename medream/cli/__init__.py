@@ -45,6 +45,7 @@ from medream.cli import (  # noqa: E402, F401  (the commands register on `app`)
     datasets,
     dreams,
     evaluate,
+    evidence,
     export,
     layers,
     runs,

@@ -15,6 +15,7 @@ from medream.cli.convert import run_convert
 from medream.cli.data import run_phantom, run_show
 from medream.cli.dreaming import run_dream
 from medream.cli.evaluate import run_evaluate
+from medream.cli.evidence import run_evidence
 from medream.cli.export import run_export
 from medream.cli.options import Out, Quiet, Seed, begin, done, load_tensorflow
 from medream.cli.segment import run_segment
@@ -52,6 +53,7 @@ RUNNERS = {
     "compare fold": run_compare_fold,
     "evaluate": run_evaluate,
     "segment": run_segment,
+    "evidence": run_evidence,
     "export": run_export,
     "adapt": run_adapt,
     "dream": run_dream,

@@ -102,7 +102,7 @@ class _Surgery:
         self.numbers = {call.name: call.outputs[0] for call in entering}
         self.before = eye(model, list(self.numbers))
         self.threshold, self.classes = threshold_of([model]), classes_of([model])
-        self._run = tf.function(self._rest)
+        self._run = tf.function(self._rest, autograph=False)
 
     def _rest(
         self, image: tf.Tensor, tensors: dict[str, tf.Tensor], kept: tf.Tensor, fill: tf.Tensor

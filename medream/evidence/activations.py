@@ -89,7 +89,7 @@ class Eye:
         self.size = None if None in whole.size else whole.size
         self.rule = size_rule(whole)
         self._layers = tuple(layers)
-        self._run = tf.function(self._look)
+        self._run = tf.function(self._look, autograph=False)
 
     def _look(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         seen = run(self.network, image, self._layers)

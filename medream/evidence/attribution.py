@@ -81,9 +81,9 @@ class _Look:
     def __init__(self, network: Network, index: int, logits: str) -> None:
         self.network, self.index, self.logits = network, index, logits
         self.rule = size_rule(network)
-        self.score = tf.function(self._score)
-        self.gradient = tf.function(self._gradient)
-        self.at = tf.function(self._at)
+        self.score = tf.function(self._score, autograph=False)
+        self.gradient = tf.function(self._gradient, autograph=False)
+        self.at = tf.function(self._at, autograph=False)
 
     def _seen(self, image: tf.Tensor, names: Sequence[str]) -> dict[str, tf.Tensor]:
         x = fit(tf.cast(image, tf.float32)[..., None], *self.rule)
@@ -332,9 +332,8 @@ def deletion_insertion(
     shares = np.linspace(0.0, 1.0, steps + 1)
     deletion, insertion = np.empty(steps + 1), np.empty(steps + 1)
     for k, share in enumerate(shares):
-        chosen = np.zeros(image.size, bool)
-        chosen[order[: round(share * image.size)]] = True
-        chosen = chosen.reshape(image.shape)
+        chosen = np.zeros(image.shape, bool)
+        chosen.flat[order[: round(share * image.size)]] = True
         deletion[k] = score(np.where(chosen, empty, image))[0]
         insertion[k] = score(np.where(chosen, image, empty))[0]
     return shares, (deletion - bottom) / (top - bottom), (insertion - bottom) / (top - bottom)

@@ -94,7 +94,7 @@ def effective_field(
     total: np.ndarray = np.zeros(())
     size: tuple[int, int] | None = None
     grid = look.rule[1] if theoretical else (1, 1)
-    slope = tf.function(lambda *given: _slope(look, layer, *given))
+    slope = tf.function(lambda *given: _slope(look, layer, *given), autograph=False)
     with progress(f"effective field of {layer}", len(scans)) as update:
         for scan in scans:
             image = look.enter(scan.image)[..., :1]
