@@ -24,6 +24,7 @@ from medream.cli.options import (
 _LOSS = "Loss and patches"
 _STEPS = "Steps"
 _START = "Starting from another model"
+_MACHINE = "Large data, several devices"
 
 
 def _loss(help: str, **settings: Any) -> Any:
@@ -134,6 +135,23 @@ def train(
             rich_help_panel=_START,
         ),
     ] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the decoded scans in this folder, for the next training too.",
+            show_default="memory; ~/.cache/medream when they take over a quarter of it",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    strategy: Annotated[
+        Literal["mirrored", "multiworker"] | None,
+        typer.Option(
+            help="Share each batch: mirrored, over this machine's GPUs; multiworker, over the processes of "
+            "TF_CONFIG or SLURM.",
+            show_default="one device",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
 ) -> None:
     """Train one U-Net per --levels on the data set's training subjects: OUT/unet2, OUT/unet3, ...
 
@@ -157,9 +175,10 @@ def train(
         "train": {**given, **dict(map(setting, more or []))},
         "from": None if start_from is None else absolute(start_from),
         "freeze": freeze or [],
+        "strategy": strategy,
     }
     load_tensorflow()
-    done(run_train(settings, out, resume, mlflow))
+    done(run_train(settings, out, resume, mlflow, cache_dir))
 
 
 def _threshold(text: str) -> float | str:
@@ -180,14 +199,18 @@ def _layer_rate(text: str) -> tuple[str, float]:
 
 
 def run_train(
-    settings: dict[str, Any], out: Path, resume: bool = True, mlflow: str | None = None
+    settings: dict[str, Any],
+    out: Path,
+    resume: bool = True,
+    mlflow: str | None = None,
+    cache: Path | None = None,
 ) -> Path:
     """Run `medream train` from its record's settings.
 
     The records of the model folders hold the whole architecture ("unet") instead of levels.
     """
     try:
-        return _train(settings, Path(out), resume, mlflow)
+        return _train(settings, Path(out), resume, mlflow, cache)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"Stopped by Ctrl-C. What was learned up to the last whole epoch is kept in {out}: the same "
@@ -195,37 +218,48 @@ def run_train(
         ) from None
 
 
-def _train(settings: dict[str, Any], out: Path, resume: bool, mlflow: str | None) -> Path:
+def _train(
+    settings: dict[str, Any], out: Path, resume: bool, mlflow: str | None, cache: Path | None
+) -> Path:
     from medream.adapters import open_dataset
     from medream.errors import ConfigError
     from medream.files import open_folder
+    from medream.progress import set_mode
     from medream.record import RunRecord, read_record
+    from medream.shards import pack
     from medream.training import refuse_shared_subjects, train
     from medream.training.checks import check_settings
     from medream.training.config import train_config
+    from medream.training.distribution import is_chief, open_strategy
 
     if settings["dataset"] is None:
         raise ConfigError("This model was trained from Python on scans without a data set's path.")
     chosen = train_config(settings["train"])
+    strategy = open_strategy(settings.get("strategy"))  # before anything else of TensorFlow
+    if not (chief := is_chief(strategy)):
+        set_mode("quiet")
     scans = open_dataset(settings["dataset"], split="train")
     refuse_shared_subjects(scans)
     configs = _architectures(settings, scans.classes)
-    loaded, validation = list(scans), list(scans.part("validation"))
+    loaded, validation = pack(scans, cache), pack(scans.part("validation"), cache)
     check_settings(loaded, validation, configs, chosen, settings["freeze"])
-    open_folder(out, "train")
+    if chief:
+        open_folder(out, "train")
     record = RunRecord("train", settings, seed=chosen.seed)
     scores = {}
     for config in configs:
         folder = out / f"unet{config.levels}"
-        single = {k: settings[k] for k in ("dataset", "train", "from", "freeze")}
+        single = {k: settings.get(k) for k in ("dataset", "train", "from", "freeze", "strategy")}
         train(
             loaded, None if settings["from"] else config, chosen, folder,
             validation=validation, start_from=settings["from"], freeze=settings["freeze"], resume=resume,
             record=RunRecord("train", {**single, "unet": config.to_json()}, seed=chosen.seed),
-            mlflow=mlflow,
+            mlflow=mlflow, strategy=strategy,
         )  # fmt: skip
-        scores[folder.name] = read_record(folder).results["validation_dice"]
-    record.write(out, validation_dice=scores)
+        if chief:
+            scores[folder.name] = read_record(folder).results["validation_dice"]
+    if chief:
+        record.write(out, validation_dice=scores)
     return out
 
 

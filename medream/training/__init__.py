@@ -31,6 +31,7 @@ from medream.training.checks import (
 from medream.training.config import TrainConfig
 from medream.training.distribution import (
     add_up,
+    is_chief,
     lost_workers,
     open_strategy,
     refuse_unequal_shares,
@@ -152,9 +153,8 @@ def train(
     if base is not None:
         model.set_weights(base.get_weights())
     _freeze(model, freeze)
-    chief = workers_of(strategy)[0] == 0
     with writing_folder(strategy, out) as folder, lost_workers(strategy, out):
-        journal = Journal(folder, mlflow if chief else None)
+        journal = Journal(folder, mlflow if is_chief(strategy) else None)
         climb = Climb(
             model, scans, validation, train_config, folder, resume, settings, journal, strategy
         )

@@ -159,13 +159,18 @@ def workers_of(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     return first + resolver.task_id, chiefs + len(cluster.get("worker", []))
 
 
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Tell whether this worker is the one that writes and speaks."""
+    return workers_of(strategy)[0] == 0
+
+
 @contextlib.contextmanager
 def writing_folder(strategy: tf.distribute.Strategy, out: Path) -> Iterator[Path]:
     """Yield the folder that this worker writes to: `out` for the chief, for others a passing copy of it.
 
     So all workers do the same, and the chief alone leaves anything.
     """
-    if workers_of(strategy)[0] == 0:
+    if is_chief(strategy):
         yield out
         return
     with tempfile.TemporaryDirectory(prefix="medream-worker-") as name:
