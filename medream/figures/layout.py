@@ -150,7 +150,7 @@ def _placed(
         y += heads[i]
         row_mm = panel_mm * aspects[i]
         if row_labels is not None:
-            shown, size = fit_text(row_labels[i], row_mm, style)
+            shown, size = fit_text(row_labels[i], row_mm + 0.5 * gap, style)
             write(
                 first - 0.35 * line, y + row_mm / 2, shown, fontsize=size,
                 rotation=90, va="center", ha="right",

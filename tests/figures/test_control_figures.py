@@ -35,8 +35,8 @@ def row(shape=(40, 64), kinds=KINDS, amount=0.2, **changes):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_both_are_made_for_print(preset):
-    assert_for_print(figures.control_figure(summary(), style=preset), preset)
-    assert_for_print(figures.control_panel([row(), row()], style=preset), preset)
+    panel = figures.control_panel([row(), row()], style=preset)
+    assert_for_print([figures.control_figure(summary(), style=preset), panel], preset)
 
 
 def test_points_and_intervals_lie_where_the_table_says():
