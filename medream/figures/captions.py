@@ -1,0 +1,168 @@
+"""Captions of the figures, from their kinds and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from medream.errors import ConfigError, nearest
+from medream.figures.provenance import without_paths
+from medream.files import write_text
+
+_INTERVALS = "Lines and bands are intervals of 95 % over subjects, where there are several."
+
+CAPTIONS = {
+    "control": (
+        "Similarity of dreams of {objective} to their controls. SSIM and Spearman's correlation "
+        "of what both changed in the scan, with its sign and by magnitude. Filled points: "
+        "networks with re-drawn weights, from all down to the named layer, or trained on shuffled "
+        "masks. Open points and broken line: the ceiling, what two dreams of the same network "
+        "agree in. {intervals} n/a: a dream changed nothing."
+    ),
+    "control_panel": (
+        "Dreams of {objective} and their controls. Pictures have one grey scale from 0 to 1. "
+        "Below each, its change of the scan; all changes have one scale of colours, pointed where "
+        "a control goes beyond. Columns: the scan, the dream of the trained network, dreams of "
+        "networks with all weights re-drawn, with weights re-drawn down to the named layer, "
+        "trained on shuffled masks, and of the trained network on the scan with noise."
+    ),
+    "localization": (
+        "Where dreams of {objective} and other maps put their energy. Top: energy at the lesions "
+        "over that at the same lesions shifted elsewhere in the retina; small points are "
+        "subjects, black ones means. Bottom: density by distance from the lesion's border; 1 is "
+        "an even map, grey the inside of lesions; bins are not of one width. Broken lines: "
+        "chance. {intervals}"
+    ),
+    "response": (
+        "What the network sees in dreams of {objective} along the ascent, and in those of re- "
+        "drawn weights (broken). Area, Dice with its answer to the scan, and mean probability "
+        "where it first saw the class. {intervals} The dream is made for this network: its answer "
+        "is not that of a reader."
+    ),
+    "field": (
+        "Receptive fields of {objective} over a scan and beside the sizes of lesions. Orange: "
+        "effective field (square root of the gradient's magnitude); blue frame: its extent, with "
+        "95.45 % of the energy along each axis; white broken frame: theoretical field, where it "
+        "leaves the scan drawn at the rim. Bottom: share of lesions no larger than a size; "
+        "vertical lines: extents of the effective fields."
+    ),
+    "dissection": (
+        "Number of units of {objective} that bear the name of each concept by network dissection. "
+        "Grey: units without a name, which may detect what has no mask. An overlap is not a "
+        "cause."
+    ),
+    "units": (
+        "Units of {objective}: their dreams beside the scans on which they are largest. Orange: "
+        "where the unit is above its threshold; blue contour: the concept's mask."
+    ),
+    "activation": (
+        "Maps of the units of {objective} on a scan, the strongest first. Each has its own scale "
+        "from 0 (dark) to its maximum, or is blue below 0 and red above; the number is the "
+        "channel, the percentage its share of the layer's energy."
+    ),
+    "curves": (
+        "Features of the region that grows when {objective} is ascended, on the trained network "
+        "and on re-drawn weights (broken). Every panel has its own scale. {intervals}"
+    ),
+    "layers": (
+        "Dreams of layers in networks of several depths, on one grey scale from 0 to 1. Rows: "
+        "networks; columns: {objective}. A place is empty where a network has no such layer."
+    ),
+    "triptych": (
+        "Original scan and dream of {objective}, with the enhanced dream of several octaves where "
+        "there is one, on one grey scale from 0 to 1. Where there are masks: blue contour, "
+        "reference; orange, prediction."
+    ),
+    "filmstrip": (
+        "The ascent of {objective}, with the number of steps above each picture, on one grey "
+        "scale from 0 to 1."
+    ),
+    "history": ("{objective} along the ascent."),
+}
+"""What is said of each kind of figure; {objective} is what was ascended or looked at,
+{intervals} a sentence on them."""
+
+
+def caption(
+    kind: str,
+    *,
+    objective: str,
+    scans: int,
+    subjects: int,
+    steps: int | None = None,
+    scale_bar: bool = False,
+) -> str:
+    """Return the caption of a figure.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `CAPTIONS`.
+    objective : str
+        What was ascended or looked at, such as "dec1_conv2".
+    scans, subjects : int
+        That the figure shows or averages.
+    steps : int, optional
+        Of the ascent; default: not said.
+    scale_bar : bool
+        Whether the figure has one. Default False.
+
+    Returns
+    -------
+    str
+        Of paths of this machine only the last part is kept.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such kind.
+
+    Examples
+    --------
+    >>> caption("history", objective="dec1_conv2", scans=1, subjects=1, steps=100)
+    'dec1_conv2 along the ascent. 100 steps. n = 1 scan of 1 subject.'
+    """
+    if kind not in CAPTIONS:
+        raise ConfigError(f"There is no caption of kind {kind!r}. {nearest(kind, CAPTIONS)}")
+    said = [CAPTIONS[kind].format(objective=objective, intervals=_INTERVALS)]
+    if scale_bar:
+        said.append("Scale bar in micrometres of tissue; pixels are drawn square.")
+    if steps is not None:
+        said.append("1 step." if steps == 1 else f"{steps} steps.")
+    shown = "1 scan" if scans == 1 else f"{scans} scans"
+    people = "1 subject" if subjects == 1 else f"{subjects} subjects"
+    said.append(f"n = {shown} of {people}.")
+    return without_paths(" ".join(said))
+
+
+def write_texts(folder: str | Path, captions: Mapping[str, str], methods: str) -> tuple[Path, Path]:
+    """Write `caption.txt`, a paragraph for each figure, and `methods.txt`.
+
+    Parameters
+    ----------
+    folder : path
+    captions : {file name of the figure: caption}
+    methods : str
+        Of `medream.figures.methods_text`.
+
+    Returns
+    -------
+    (path, path)
+
+    Raises
+    ------
+    OutputError
+        When a file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     caption_path, _ = write_texts(folder, {"control.pdf": "Similarity."}, "Dreams were made.")
+    ...     caption_path.read_text()
+    'control.pdf: Similarity.\\n'
+    """
+    paths = Path(folder) / "caption.txt", Path(folder) / "methods.txt"
+    write_text(paths[0], "\n".join(f"{name}: {text}\n" for name, text in captions.items()))
+    write_text(paths[1], f"{methods}\n")
+    return paths
