@@ -106,8 +106,26 @@ def test_elsewhere_a_lesion_stays_a_lesion_of_the_retina(scans):
     inside = concepts.masks["background retina"] | concepts.masks["lesion"]
     assert moved["IRF"].sum() == pytest.approx(30, rel=0.4)
     assert not (moved["IRF"] & ~inside).any()
-    assert not (moved["IRF"] & concepts.masks["IRF"]).all()
+    depths = {np.flatnonzero(concepts.elsewhere()["IRF"].any(axis=1))[0] for _ in range(9)}
+    assert len(depths) > 3
     assert moved["vitreous"].sum() == concepts.masks["vitreous"].sum()
+
+
+def test_elsewhere_follows_a_retina_that_slopes():
+    flat = drawn(0, "s")
+    image = np.full((110, 90), 0.05, np.float32)
+    image[:70], image[70:] = flat.image, 0.2
+    mask = np.zeros((110, 90), np.uint8)
+    mask[:70] = flat.mask
+    for column in range(90):
+        image[:, column] = np.roll(image[:, column], column // 3)
+        mask[:, column] = np.roll(mask[:, column], column // 3)
+    concepts = Concepts(md.Scan(np.clip(image, 0, 1), mask, tuple(LEVELS)))
+    inside = concepts.masks["background retina"] | concepts.masks["lesion"]
+    for _ in range(9):
+        moved = concepts.elsewhere()["IRF"]
+        assert moved.sum() >= 20
+        assert not (moved & ~inside).any()
 
 
 def test_units_set_by_hand_are_named_so(found):
