@@ -138,7 +138,7 @@ def test_killed_at_every_kind_of_moment(tmp_path):
 
     def start(folder, moment, nth):
         command = [sys.executable, "-c", TRAINING, str(folder), moment, str(nth)]
-        return subprocess.run(command, timeout=300, capture_output=True, text=True)
+        return subprocess.run(command, timeout=900, capture_output=True, text=True)
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert start(whole, "never", 1).returncode == 0
