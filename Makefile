@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PEERS := .bench
 SOURCES := pyproject.toml constraints.txt $(shell find medream -name '*.py')
 
-.PHONY: demo test slow lint bench bench-peers fuzz clean
+.PHONY: demo test slow lint bench bench-evidence bench-peers fuzz clean
 
 demo: $(VENV)/medream
 	$(BIN)/medream demo --out out/demo
@@ -28,6 +28,10 @@ fuzz: $(VENV)/test
 
 bench: $(VENV)/test
 	$(BIN)/python tests/benchmarks/run.py
+
+# Networks whose cue was planted: is it named? See the top of the file for --seeds, --quick and others.
+bench-evidence: $(VENV)/test
+	$(BIN)/python tests/benchmarks/planted_cues.py
 
 # The dream engine beside tf-keras-vis, Xplique and PyTorch, each in an environment of its own.
 bench-peers: $(VENV)/test $(PEERS)/keras/ready $(PEERS)/torch/ready
