@@ -35,6 +35,8 @@ def test_a_size_that_is_no_multiple_of_the_stride_is_mirrored_and_cut_back(unet)
     found, whole = activate(unet, "mid_conv2", scan), activate(unet, "mid_conv2", mirrored)
     np.testing.assert_allclose(found.full, whole.full, atol=1e-6)
     assert found.maps.shape[:2] == (8, 6)
+    assert activate(unet, "enc1_conv1", scan).maps.shape[:2] == scan.shape
+    assert activate(unet, "enc2_conv1", scan).maps.shape[:2] == (15, 11)
     assert found.upsampled().shape[:2] == scan.shape
     np.testing.assert_allclose(found.upsampled(), whole.upsampled()[:30, :21], atol=1e-6)
 
