@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from medream.errors import ConfigError
-from medream.figures.style import PaperFigure, Style
+from medream.figures.layout import LEGEND, legend_columns
+from medream.figures.style import MM_PER_INCH, PaperFigure, Style
 
 
 def checked_table(table: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame:
@@ -26,20 +28,26 @@ def checked_table(table: pd.DataFrame, columns: Sequence[str], what: str) -> pd.
 
 
 def draw_band(
-    ax: Axes,
-    x: np.ndarray,
-    middle: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    colour: str,
-    style: Style,
-    **line: object,
+    ax: Axes, curve: pd.DataFrame, middle: str, colour: str, style: Style, **line: Any
 ) -> None:
-    """Draw a curve and, where there is one, the band of its interval."""
+    """Draw the column `middle` over "step" and, where there is one, the band from "low" to "high"."""
+    curve = curve.sort_values("step")
+    x, y, low, high = (curve[name].to_numpy(float) for name in ("step", middle, "low", "high"))
     ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-    marker = "o" if np.isfinite(middle).sum() < 3 else ""
-    ax.plot(
-        x, middle, **{"color": colour, "marker": marker, "markersize": 2 * style.line_pt + 1.5, **line}
+    line["marker"] = "o" if np.isfinite(y).sum() < 3 else ""
+    ax.plot(x, y, color=colour, markersize=2 * style.line_pt + 1.5, **line)
+
+
+def legend_below(figure: PaperFigure, axes: Iterable[Axes]) -> None:
+    """Write the legend of all axes below them, each name once."""
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    width_mm = figure.get_size_inches()[0] * MM_PER_INCH
+    figure.legend(
+        list(found.values()), list(found), loc="outside lower center",
+        ncols=legend_columns(list(found), width_mm, figure.style), **LEGEND,
     )  # fmt: skip
 
 

@@ -111,8 +111,8 @@ def control_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> P
             ax.set_xlabel(words, fontsize=points)
         _limits(axes[0], table)
         room = _LABEL_SHARE * width
-        words = [fit_text(control_label(*place), room, style)[0] for place in places]
-        axes[0].set_yticks(range(len(places)), words, fontsize=size)
+        names = [fit_text(control_label(*place), room, style)[0] for place in places]
+        axes[0].set_yticks(range(len(places)), names, fontsize=size)
         axes[0].set_ylim(len(places) - 0.5, -0.5)
         letter_axes(axes, style)
     figure.provenance = f"medream {version('medream')}"

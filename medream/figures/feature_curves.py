@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from medream.errors import ConfigError
-from medream.figures.bands import checked_table, draw_band, settle
-from medream.figures.layout import LEGEND, legend_columns, line_mm
+from medream.figures.bands import checked_table, draw_band, legend_below, settle
+from medream.figures.layout import line_mm
 from medream.figures.style import BLUE, VERMILLION, PaperFigure, Style, fit_text, get_style
 
 _NETWORKS = {
@@ -87,9 +87,8 @@ def feature_curves_figure(
             own = known[known.feature == feature]
             for name in dict.fromkeys(own.network):
                 words, colour, dashes = _NETWORKS.get(name, (name, "0.4", ":"))
-                curve = own[own.network == name].sort_values("step")
-                values = (curve[c].to_numpy(float) for c in ("step", "mean", "low", "high"))
-                draw_band(ax, *values, colour, style, label=words, linestyle=dashes)
+                curve = own[own.network == name]
+                draw_band(ax, curve, "mean", colour, style, label=words, linestyle=dashes)
             title = _WORDS.get(feature, feature.replace("_", " ").capitalize())
             if verdicts and feature in verdicts:
                 title = f"{title}: {verdicts[feature]}"
@@ -104,12 +103,6 @@ def feature_curves_figure(
             if k + across >= len(features):
                 ax.set_xlabel("Step")
                 ax.tick_params(labelbottom=True)
-        found = {}
-        for ax in axes.flat[: len(features)]:
-            found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-        figure.legend(
-            list(found.values()), list(found), loc="outside lower center",
-            ncols=legend_columns(list(found), width, style), **LEGEND,
-        )  # fmt: skip
+        legend_below(figure, axes.flat[: len(features)])
     figure.provenance = f"medream {version('medream')}"
     return settle(figure)

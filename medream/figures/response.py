@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from medream.figures.axes import unit_limits
-from medream.figures.bands import checked_table, draw_band, letter_axes, settle
-from medream.figures.layout import LEGEND, legend_columns
+from medream.figures.bands import checked_table, draw_band, legend_below, letter_axes, settle
 from medream.figures.style import BLUE, VERMILLION, PaperFigure, Style, get_style
 
 ASCENTS = {
@@ -73,12 +71,11 @@ def response_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> 
             for ax, name in zip(axes[i], measures, strict=True):
                 own = table[(table["class"] == kind) & (table.measure == name)]
                 for ascent, (words, colour, dashes) in ASCENTS.items():
-                    curve = own[own.ascent == ascent].sort_values("step")
+                    curve = own[own.ascent == ascent]
                     if len(curve):
-                        values = (
-                            curve[c].to_numpy(float) for c in ("step", "estimate", "low", "high")
+                        draw_band(
+                            ax, curve, "estimate", colour, style, label=words, linestyle=dashes
                         )
-                        draw_band(ax, *values, colour, style, label=words, linestyle=dashes)
                 if name.startswith("area"):
                     ax.set_ylim(bottom=0.0)
                 else:
@@ -89,17 +86,6 @@ def response_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> 
         for ax in axes[-1]:
             ax.set_xlabel("Step")
         letter_axes(axes.flat, style)
-        handles, names = _legend(axes)
-        figure.legend(
-            handles, names, loc="outside lower center", ncols=legend_columns(names, width, style), **LEGEND
-        )  # fmt: skip
+        legend_below(figure, axes.flat)
     figure.provenance = f"medream {version('medream')}"
     return settle(figure)
-
-
-def _legend(axes: np.ndarray) -> tuple[list, list[str]]:
-    found = {}
-    for ax in axes.flat:
-        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
-    return list(found.values()), list(found)

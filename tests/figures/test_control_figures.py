@@ -35,7 +35,8 @@ def row(shape=(40, 64), kinds=KINDS, amount=0.2, **changes):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_both_are_made_for_print(preset):
-    panel = figures.control_panel([row(), row()], style=preset)
+    few = [KINDS[0], KINDS[1], KINDS[-2]]
+    panel = figures.control_panel([row(kinds=few)], style=preset)
     assert_for_print([figures.control_figure(summary(), style=preset), panel], preset)
 
 

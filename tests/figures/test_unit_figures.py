@@ -47,13 +47,13 @@ def unit(number=3, **changes):
 def test_all_are_made_for_print(preset):
     shown = {"style": preset, "spacing_mm": SPACING}
     fields = [field(), field("3 levels", (20.0, 24.0), (40.0, 40.0))]
-    maps = np.random.default_rng(0).random((9, 5, 8))
+    maps = np.random.default_rng(0).random((4, 5, 8))
     dreams = {"2 levels": {"mid_conv2": SCAN}, "3 levels": {"mid_conv2": SCAN, "dec3_conv2": SCAN}}
     drawn = [
         figures.field_figure(fields, SCAN, lesions(), **shown),
         figures.dissection_figure(named(), style=preset),
-        figures.unit_figure([unit(), unit(4)], style=preset),
-        figures.activation_figure(SCAN, maps, range(9), range(9, 0, -1), columns=4, **shown),
+        figures.unit_figure([unit(), unit(4, dream=None)], style=preset),
+        figures.activation_figure(SCAN, maps, range(4), range(4, 0, -1), columns=3, **shown),
         figures.layer_grid(dreams, SCAN, **shown),
     ]
     assert_for_print(drawn, preset)
