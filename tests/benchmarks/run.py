@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("reading.py", "dreaming.py")
+BENCHMARKS = ("reading.py", "training.py", "dreaming.py")
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ def train(kind, out, **settings):
 @pytest.mark.parametrize("kind", ["mirrored", "multiworker"])
 def test_the_loss_curve_is_that_of_one_worker(tmp_path, kind):
     alone, shared = (train(k, tmp_path / k) for k in ("alone", kind))
-    pd.testing.assert_frame_equal(alone, shared, rtol=2e-5)
+    pd.testing.assert_frame_equal(alone, shared, rtol=1e-4)
     assert {file.name for file in (tmp_path / kind).iterdir()} == {
         file.name for file in (tmp_path / "alone").iterdir()
     }
@@ -103,7 +103,7 @@ def test_the_loss_curve_is_that_of_one_worker(tmp_path, kind):
 def test_averages_accumulation_and_other_losses_are_shared_too(tmp_path):
     settings = {"ema": 0.9, "accumulate": 2, "loss": "tversky", "optimizer": "sgd"}
     alone, shared = (train(k, tmp_path / k, **settings) for k in ("alone", "mirrored"))
-    pd.testing.assert_frame_equal(alone, shared, rtol=2e-5)
+    pd.testing.assert_frame_equal(alone, shared, rtol=1e-4)
 
 
 def command(data, out, *more):
