@@ -74,14 +74,6 @@ def test_every_optimizer_and_precision_resumes_to_the_bit(scans, tmp_path, monke
     assert whole == parts
 
 
-def test_a_state_of_other_settings_is_refused_by_name(scans, tmp_path):
-    config = md.TrainConfig(**{**BRIEF, "epochs": 1})
-    folder = md.train(scans, SMALL, config, tmp_path / "m")
-    other = md.TrainConfig(**{**BRIEF, "epochs": 1, "ema": 0.9, "loss": "focal"})
-    with pytest.raises(md.errors.ConfigError, match=r"\((loss, ema|ema, loss) differ\)"):
-        md.train(scans, SMALL, other, folder, resume=True)
-
-
 TRAINING = """
 import os, signal, sys
 import numpy as np
