@@ -215,8 +215,10 @@ def neighbour(scene: Scene, wanted: float) -> Edited | None:
         return None
     border, way, distance = found
     tried = [_drawn(scene, border, way, distance, new) for new in range(1, 10)]
-    gauges = [_brightest_beside(image, scene.region) for image in tried]
-    return _kept(scene, tried[int(np.argmin(np.abs(np.array(gauges) - wanted)))])
+    off = np.abs(np.array([_brightest_beside(image, scene.region) for image in tried]) - wanted)
+    # From some pixels on the gauge sees no layer any more: as far as it was tried, or as near.
+    good = np.flatnonzero(off <= off.min() + 0.02)
+    return _kept(scene, tried[good[0] if wanted > scene.features["neighbour"] else good[-1]])
 
 
 def _layer(scene: Scene) -> tuple[int, int, int] | None:

@@ -54,7 +54,7 @@ from medream.unet import UNetConfig, build_unet  # noqa: E402
 
 TRAINING, HELD_OUT = 700, 60  # scans
 BATCH, MOST_STEPS, LAST_STEPS, RATE, ENOUGH = 8, 600, 60, 6e-3, 0.07
-SCANS, DREAMS = 12, 20  # scans of the analysis, and how many of their objects are dreamt
+SCANS, DREAMS = 20, 20  # scans of the analysis, and how many of their objects are dreamt
 WAYS = (
     "edits", "gradients", "dreams", "edits and dreams", "association",
     "edits, two cues together", "association, two cues together",
