@@ -34,7 +34,7 @@ CAPTIONS = {
         "chance. {intervals}"
     ),
     "response": (
-        "What the network sees in dreams of {objective} along the ascent, and in those of re- "
+        "What the network sees in dreams of {objective} along the ascent, and in those of re-"
         "drawn weights (broken). Area, Dice with its answer to the scan, and mean probability "
         "where it first saw the class. {intervals} The dream is made for this network: its answer "
         "is not that of a reader."

@@ -53,8 +53,8 @@ def layer_grid(
     --------
     >>> grey = np.full((8, 12), 0.5)
     >>> figure = layer_grid({"2 levels": {"dec1": grey}, "3 levels": {"dec2": grey, "dec1": grey}})
-    >>> [text.get_text() for text in figure.texts]
-    ['2 levels', 'dec2', 'dec1', '3 levels']
+    >>> sorted(text.get_text() for text in figure.texts if text.get_text())
+    ['2 levels', '3 levels', 'dec1', 'dec2']
     """
     if layers is None:
         layers = _columns(list(own) for own in dreams.values())

@@ -45,7 +45,7 @@ _PARAMETRIZATIONS = {
 
 PARTS = {
     "control": (
-        "As controls, the same ascent was made on copies of the network: with all weights re- "
+        "As controls, the same ascent was made on copies of the network: with all weights re-"
         "drawn, and with weights re-drawn from the dreamt layer downwards in {stages} stages "
         "(cascading randomisation, Adebayo et al. 2018, arXiv:1810.03292). What dreams and "
         "controls changed in the scan was scaled to a standard deviation of 1 and compared by "

@@ -49,7 +49,7 @@ def response_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> 
     Examples
     --------
     >>> table = pd.DataFrame({"ascent": "dream", "step": [0, 10], "class": "fluid",
-    ...     "measure": "area_px", "estimate": [50.0, 90.0], "low": np.nan, "high": np.nan})
+    ...     "measure": "area_px", "estimate": [50.0, 90.0], "low": [40.0, 70.0], "high": [60.0, 99.0]})
     >>> [ax.get_ylabel() for ax in response_figure(table).axes]
     ['Area of fluid (pixels)']
     """

@@ -44,7 +44,7 @@ def assert_for_print(figures, preset):
         shown = [text for text in figure.findobj(Text) if text.get_text().strip()]
         assert {to_hex(text.get_color()) for text in shown} <= {"#000000", "#ffffff"}
         assert_all_fits(figure)
-    if preset == "nature":  # the same again, whatever was drawn before
+    if preset == "slide":  # the same again, whatever was drawn before
         assert one_file(figures, style) == pdf
 
 

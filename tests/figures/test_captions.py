@@ -146,3 +146,9 @@ def test_texts_are_written_beside_the_figures(tmp_path):
     )
     assert caption.read_text() == "a.pdf: One.\n\nb.pdf: Two.\n"
     assert methods.read_text() == "Made so.\n"
+
+
+def test_no_word_is_torn():
+    said = " ".join([*CAPTIONS.values(), *PARTS.values()])
+    assert "- " not in said
+    assert "  " not in said
