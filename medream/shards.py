@@ -8,12 +8,13 @@ goes into it and appears when it is complete.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -92,12 +93,28 @@ def memory_bytes() -> int:
         found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     except (AttributeError, ValueError, OSError):  # not a POSIX system
         found = [8 << 30]
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            found.append(int(Path("/sys/fs/cgroup", limit).read_text()))
-        except (OSError, ValueError):
-            continue
+    for file in _group_limits(Path("/proc/self/cgroup")):
+        with contextlib.suppress(OSError, ValueError):  # "max" is none
+            found.append(int(file.read_text()))
     return min(found)
+
+
+def _group_limits(told: Path) -> Iterator[Path]:
+    """Yield the files that may limit the memory of this process and of what holds it, such as a job."""
+    try:
+        lines = told.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if kinds == "":
+            place, name = Path("/sys/fs/cgroup"), "memory.max"
+        elif "memory" in kinds.split(","):
+            place, name = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
+        else:
+            continue
+        group = place / path.strip("/")
+        yield from (folder / name for folder in (group, *group.parents))
 
 
 def fingerprint(scans: Sequence[Scan]) -> str:

@@ -16,7 +16,7 @@ from medream import shards
 from medream.errors import OutputError
 from medream.packed import Packed, packed
 from medream.phantom import save_phantom
-from medream.pipeline import training_batches
+from medream.pipeline import read_errors, training_batches
 from medream.shards import fingerprint, pack
 
 
@@ -135,6 +135,8 @@ def test_a_flipped_bit_is_noticed_and_the_file_removed(scans, tmp_path):
     with pytest.raises(OutputError, match=r"damaged.*--resume"):
         list(kept)
     assert not path.exists()
+    with pytest.raises(OutputError, match=r"damaged.*--resume"), read_errors(kept):
+        next(iter(training_batches(kept, (32, 32), len(kept))))
     assert_same(scans[0], pack(scans, tmp_path)[0])
 
 
@@ -192,8 +194,14 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_memory_is_that_of_this_machine():
+def test_memory_is_that_of_this_machine_and_job(tmp_path):
     assert 2**28 < shards.memory_bytes() < 2**50
+    told = tmp_path / "cgroup"
+    told.write_text("12:cpu,cpuacct:/a\n5:memory:/slurm/job_7\n0::/system/slurm/job_7/step_0\n")
+    limits = [str(file) for file in shards._group_limits(told)]
+    for file in ("memory/slurm/job_7/memory.limit_in_bytes", "system/slurm/job_7/memory.max"):
+        assert f"/sys/fs/cgroup/{file}" in limits
+    assert not any("cpu" in file for file in limits)
 
 
 def test_large_scans_go_to_the_users_cache(scans, tmp_path, monkeypatch):
@@ -230,3 +238,15 @@ def test_packed_is_a_sequence_of_scans(scans):
     assert isinstance(kept, Packed)
     assert [s.bscan_index for s in kept.sources] == list(range(7))
     assert kept.shapes.tolist() == [list(s.shape) for s in scans]
+
+
+@pytest.mark.slow
+def test_training_from_disk_gives_the_weights_of_training_from_memory(tmp_path):
+    scans = md.phantom_scans(12, seed=3, size=(64, 64))
+    config = md.TrainConfig(epochs=2, batch_size=2, image_size=(32, 32))
+    unet = md.UNetConfig(levels=1, base_filters=4)
+    memory = md.load_model(md.train(scans, unet, config, tmp_path / "memory"))
+    disk = md.load_model(md.train(scans, unet, config, tmp_path / "disk", cache=tmp_path / "cache"))
+    assert list((tmp_path / "cache").glob("*.h5"))
+    for a, b in zip(memory.get_weights(), disk.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
