@@ -50,8 +50,11 @@ def test_nothing_seen_and_pixels_that_do_not_count():
     assert np.isnan([row[name] for name in ("area_mm2", "dice_first", "probability_inside")]).all()
     valid = np.zeros((16, 20), bool)
     valid[:, 8:12] = True
-    row = next(judge(by_intensity(), halves(0.2, 0.7, valid=valid), [halves(0.2, 0.7).image]))
+    image = halves(0.2, 0.7).image
+    image[:, :8] = 0.49
+    row = next(judge(by_intensity(), halves(0.2, 0.7, valid=valid), [image]))
     assert row["area_px"] == 2 * 16
+    assert row["probability_outside"] == pytest.approx(1 / (1 + np.exp(6.0)), rel=1e-4)
 
 
 def test_several_classes_have_a_row_each():
