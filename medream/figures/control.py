@@ -28,10 +28,10 @@ from medream.figures.style import (
 )
 
 _MEASURES = {
-    "ssim": "SSIM of changes",
-    "ssim_magnitude": "SSIM of magnitudes",
-    "spearman": "Spearman of changes",
-    "spearman_magnitude": "Spearman of magnitudes",
+    "ssim": "SSIM, signed",
+    "ssim_magnitude": "SSIM, magnitude",
+    "spearman": "Spearman, signed",
+    "spearman_magnitude": "Spearman, magnitude",
 }
 _WORDS = {  # of a kind in the chart, and over a picture
     "dream": ("The dream itself", "Dream"),
