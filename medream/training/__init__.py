@@ -31,10 +31,10 @@ from medream.training.checks import (
 from medream.training.config import TrainConfig
 from medream.training.distribution import (
     add_up,
+    check_shares,
     is_chief,
     lost_workers,
     open_strategy,
-    refuse_unequal_shares,
     workers_of,
     writing_folder,
 )
@@ -116,7 +116,7 @@ def train(
     """
     train_config = train_config or TrainConfig()
     strategy = open_strategy(strategy)  # first, as TensorFlow wants it
-    refuse_unequal_shares(strategy, train_config.batch_size)
+    check_shares(strategy, train_config)
     dataset = scans
     refuse_shared_subjects(dataset)
     if validation is None and getattr(scans, "split", None) == "train":

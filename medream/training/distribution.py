@@ -28,6 +28,7 @@ from medream.errors import ConfigError, TrainingError, nearest
 from medream.files import RUN_FILE
 from medream.losses import Loss
 from medream.store import MODEL_FILE
+from medream.training.config import TrainConfig
 from medream.training.state import STATE_FILE
 
 STRATEGIES = ("mirrored", "multiworker")
@@ -228,13 +229,20 @@ def global_loss(loss: Loss) -> Loss:
     return of_all
 
 
-def refuse_unequal_shares(strategy: tf.distribute.Strategy, batch_size: int) -> None:
-    """Raise when the replicas cannot have equal shares of a batch."""
-    if batch_size % strategy.num_replicas_in_sync:
-        raise ConfigError(
-            f"A batch of {batch_size} cannot be shared by {strategy.num_replicas_in_sync} devices. Choose "
-            "a multiple of them with --batch-size."
-        )
+def check_shares(strategy: tf.distribute.Strategy, config: TrainConfig) -> None:
+    """Raise `ConfigError` with everything that several replicas cannot do."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return
+    wrong = []
+    if config.batch_size % replicas:
+        wrong.append(f"batch_size {config.batch_size} is no multiple of their number")
+    if config.accumulate > 1:
+        wrong.append("accumulate is for a single one; choose a larger batch_size")
+    if config.precision == "mixed_float16":
+        wrong.append("mixed_float16 is for a single one; choose mixed_bfloat16 or float32")
+    if wrong:
+        raise ConfigError(f"{replicas} devices cannot share the training: {'; '.join(wrong)}.")
 
 
 def share_out(

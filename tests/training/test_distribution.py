@@ -100,8 +100,8 @@ def test_the_loss_curve_is_that_of_one_worker(tmp_path, kind):
 
 
 @pytest.mark.slow
-def test_averages_accumulation_and_other_losses_are_shared_too(tmp_path):
-    settings = {"ema": 0.9, "accumulate": 2, "loss": "tversky", "optimizer": "sgd"}
+def test_averages_and_other_losses_and_optimizers_are_shared_too(tmp_path):
+    settings = {"ema": 0.9, "loss": "boundary", "optimizer": "sgd", "clip_norm": 1.0}
     alone, shared = (train(k, tmp_path / k, **settings) for k in ("alone", "mirrored"))
     pd.testing.assert_frame_equal(alone, shared, rtol=1e-4)
 
@@ -194,10 +194,11 @@ def test_what_names_no_workers_is_refused(monkeypatch):
             open_strategy("multiworker")
 
 
-def test_a_batch_that_devices_cannot_share_is_refused_before_anything():
-    strategy = SimpleNamespace(num_replicas_in_sync=3)
-    with pytest.raises(ConfigError, match="4 cannot be shared by 3 devices"):
-        distribution.refuse_unequal_shares(strategy, 4)
+def test_what_several_devices_cannot_do_is_refused_before_anything():
+    config = md.TrainConfig(batch_size=4, accumulate=2, precision="mixed_float16")
+    distribution.check_shares(SimpleNamespace(num_replicas_in_sync=1), config)
+    with pytest.raises(ConfigError, match=r"3 devices.*batch_size 4.*accumulate.*mixed_float16"):
+        distribution.check_shares(SimpleNamespace(num_replicas_in_sync=3), config)
 
 
 def test_slurm_names_hosts_and_tasks(monkeypatch):
