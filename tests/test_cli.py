@@ -289,7 +289,7 @@ def test_wrong_paths_names_and_files(trained, scan, data, tmp_path):
         "train", data, "--levels", 2, *TRAIN, "--out", trained, code=1
     )
     assert "holds no dream" in run("figure", data, "--out", tmp_path / "f.pdf", code=1)
-    assert "no multiple of 64" in run("train", data, "--levels", 6, *TRAIN, "--out", out, code=1)
+    assert "smaller than 64" in run("train", data, "--levels", 6, *TRAIN, "--out", out, code=1)
     assert "Cannot write" in dream(trained, scan, small / "below", code=1)
     assert not list(out.rglob("*.*"))
     assert not [p for p in tmp_path.iterdir() if "partial" in p.name]
@@ -314,8 +314,8 @@ def test_every_command_has_help_with_an_example():
     from medream.cli import app
 
     commands = get_command(app).commands
-    data = commands.pop("data").commands
-    for command in [*commands.values(), *data.values()]:
+    inner = [*commands.pop("data").commands.values(), *commands.pop("runs").commands.values()]
+    for command in [*commands.values(), *inner]:
         assert "xample" in command.help, command.name
         for option in command.params:
             assert option.name == "help" or getattr(option, "help", None), (

@@ -77,7 +77,7 @@ def compare(
         str | None,
         typer.Option(
             help="Where the trainings run: local or local:N (processes), slurm or slurm:N (jobs), tcp://HOST:PORT "
-            "(a Dask scheduler); needs medream[cluster].",
+            "(a Dask scheduler); needs medream\\[cluster].",
             show_default="here, one after the other",
         ),
     ] = None,

@@ -23,7 +23,7 @@ def data(tmp_path_factory):
 def settings_of(*options, monkeypatch):
     caught = {}
 
-    def keep(settings, out, resume, mlflow, **more):
+    def keep(settings, out, resume, mlflow, cache_dir, **more):
         caught.update(settings, resume=resume, mlflow=mlflow, **more)
         return out
 
