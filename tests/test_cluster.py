@@ -5,6 +5,7 @@ import functools
 import os
 import signal
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_lost_worker_has_its_work_done_again(tmp_path):
     assert str(os.getpid()) not in {pid for pid, *_ in notes.values()}
     # One job at a time on each worker, and the cores are divided.
     spans = sorted((pid, float(start), float(end)) for pid, start, end, _ in notes.values())
-    for (pid, _, end), (other, start, _) in zip(spans, spans[1:], strict=False):
+    for (pid, _, end), (other, start, _) in pairwise(spans):
         assert pid != other or end <= start
     cores = len(os.sched_getaffinity(0))
     assert {threads for *_, threads in notes.values()} == {str(max(cores // 2, 1))}
