@@ -6,6 +6,7 @@ too few for either, the result says so instead of a number.
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from medream.errors import ConfigError
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+_BATCH = 10_000_000  # numbers in memory at a time
 # Scores are means of ratios: what differs by less is a rounding error and no difference.
 _SAME = 1e-12
 
@@ -70,7 +72,8 @@ def bootstrap_interval(
     values_by_subject : mapping or sequence, one entry a subject
         A number, or an array whose rows are that subject's scans or counts.
     statistic : callable
-        Of the concatenated entries, (rows, ...) to a number. Default: the mean.
+        Of the concatenated entries, (rows, ...) to a number. Default: the mean. One with a parameter
+        `axis`, as NumPy's have it, is called for many resamples at once where every subject has one row.
     confidence : float in (0, 1)
     resamples : int
     seed : int
@@ -115,10 +118,10 @@ def bootstrap_interval(
         sample = table[chosen] if table is not None else np.concatenate([rows[k] for k in chosen])
         return float(statistic(sample))
 
-    def means(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
-        return np.mean(table[chosen], axis=axis)  # type: ignore[index]
+    def values_of(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
+        return statistic(table[chosen], axis=chosen.ndim - 1)  # type: ignore[index, call-arg, return-value]
 
-    simple = statistic is np.mean and table is not None and table.ndim == 1
+    at_once = table is not None and _takes_axis(statistic)
     estimate = value(np.arange(n))
     if n < 2:
         return Interval(
@@ -127,7 +130,8 @@ def bootstrap_interval(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of degenerate distributions, which are looked at below
         result = stats.bootstrap(
-            (np.arange(n),), means if simple else value, vectorized=simple, n_resamples=resamples,
+            (np.arange(n),), values_of if at_once else value, vectorized=at_once, n_resamples=resamples,
+            batch=max(_BATCH // table.size, 1) if at_once else None,  # type: ignore[union-attr]
             confidence_level=confidence, method="BCa", random_state=np.random.default_rng(seed),
         )  # fmt: skip
     low, high = map(float, result.confidence_interval)
@@ -144,6 +148,13 @@ def bootstrap_interval(
     if missing:
         note = f"undefined in {missing} of {len(values)} resamples, which are left out"
     return Interval(estimate, low, high, "percentile", n, confidence, note)
+
+
+def _takes_axis(function: Callable[..., Any]) -> bool:
+    try:
+        return "axis" in inspect.signature(function).parameters
+    except ValueError:  # of functions that are not written in Python
+        return False
 
 
 @dataclass(frozen=True)

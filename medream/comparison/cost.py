@@ -35,7 +35,7 @@ def count_flops(model: keras.Model, size: tuple[int, int]) -> int:
     Parameters
     ----------
     model : keras.Model
-        With `Conv2D`, `Conv2DTranspose`, `DepthwiseConv2D` or `Dense` layers.
+        With `Conv2D`, `Conv2DTranspose` or `Dense` layers.
     size : (depth, width)
         Of the image; a multiple of the network's stride.
 
@@ -59,21 +59,23 @@ def count_flops(model: keras.Model, size: tuple[int, int]) -> int:
     total = 0.0
     for row in describe_layers(model):
         layer = model.get_layer(row.name) if row.parameters else None
-        kernel = getattr(layer, "kernel", None)
-        if kernel is None:
-            continue
+        if layer is None or all(len(weight.shape) < 2 for weight in layer.weights):
+            continue  # scales and shifts of single channels
         if row.stride is None:
             positions = 1.0
         else:
             positions = math.prod(side / step for side, step in zip(size, row.stride, strict=True))
         filters = row.output_shape[-1] or 1
+        if type(layer) not in (
+            keras.layers.Conv2D,
+            keras.layers.Conv2DTranspose,
+            keras.layers.Dense,
+        ):
+            raise ModelError(f"The operations of {row.name} ({row.type}) cannot be counted.")
+        per_value = 2 * math.prod(layer.kernel.shape) / filters
         if isinstance(layer, keras.layers.Conv2DTranspose):
             # Each input value meets the whole kernel; stride s gives s * s as many output values.
-            per_value = 2 * math.prod(kernel.shape) / math.prod(layer.strides) / filters
-        elif isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-            per_value = 2 * math.prod(kernel.shape) / filters
-        else:
-            raise ModelError(f"The operations of {row.name} ({row.type}) cannot be counted.")
+            per_value /= math.prod(layer.strides)
         total += positions * filters * (per_value + bool(layer.use_bias))
     return round(total)
 

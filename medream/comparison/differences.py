@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,10 +31,11 @@ def difference_table(results: Results, subjects: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per class and two depths: shallow, deep (levels); subjects; mean_difference, low, high, method
-        (bootstrap over subjects); pooled_difference with pooled_low, pooled_high; shift, shift_low,
-        shift_high (Hodges-Lehmann); p_value, p_holm (NaN where no test is made); rank_biserial; higher,
-        lower, equal (subjects in which the deeper one scores so); seeds_sd (of the mean difference); note.
+        One row per class and two depths (none for a single depth): shallow, deep (levels); subjects;
+        mean_difference, low, high, method (bootstrap over subjects); pooled_difference with pooled_low,
+        pooled_high; shift, shift_low, shift_high (Hodges-Lehmann); p_value, p_holm (NaN where no test is
+        made); rank_biserial; higher, lower, equal (subjects in which the deeper one scores so); seeds_sd
+        (of the mean difference); note.
     """
     pairs = list(itertools.combinations(results.single, 2))
     family = len(pairs) * len(results.classes)
@@ -52,11 +55,8 @@ def difference_table(results: Results, subjects: pd.DataFrame) -> pd.DataFrame:
             everybody = sorted(subjects.subject_id.unique())
             counts = [network.counts(name, everybody) for network in (shallow, deep)]
             runs = counts[0].shape[1]
-
-            def pooled(rows: np.ndarray, runs: int = runs) -> float:
-                return pooled_dice(rows[:, runs:]) - pooled_dice(rows[:, :runs])
-
-            whole = bootstrap_interval(list(np.concatenate(counts, axis=1)[:, None]), pooled)
+            together = np.concatenate(counts, axis=1)[:, None]
+            whole = bootstrap_interval(list(together), partial(_pooled_difference, runs=runs))
             rows.append(
                 {
                     "class": name, "shallow": shallow.levels, "deep": deep.levels, "subjects": len(d),
@@ -70,11 +70,18 @@ def difference_table(results: Results, subjects: pd.DataFrame) -> pd.DataFrame:
                     "note": "; ".join(filter(None, (test.note, mean.note, test.shift.note))),
                 }
             )  # fmt: skip
+    if not rows:
+        return pd.DataFrame(columns=["class"])
     table = pd.DataFrame(rows)
-    if len(table):
-        place = list(table.columns).index("p_value") + 1
-        table.insert(place, "p_holm", holm(table.p_value.tolist()))
+    place = list(table.columns).index("p_value") + 1
+    table.insert(place, "p_holm", holm(table.p_value.tolist()))
     return table
+
+
+def _pooled_difference(counts: np.ndarray, axis: int = 0, *, runs: int) -> Any:
+    """Return the difference in pooled Dice of counts (subjects, runs of both networks, 3)."""
+    shallow, deep = counts[..., :runs, :], counts[..., runs:, :]
+    return pooled_dice(deep, axis) - pooled_dice(shallow, axis)
 
 
 def _with_lesions(subjects: pd.DataFrame, name: str) -> list[str]:

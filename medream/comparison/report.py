@@ -117,11 +117,12 @@ def _shown(
             "pooled, with 95 % intervals over subjects.",
             readable.pooled(full["pooled"], results, name),
         )
-    found["differences"] = (
-        "Depths compared on the same subjects with lesions, the deeper minus the shallower network, with "
-        "95 % intervals; exact signed-rank tests.",
-        readable.differences(full["differences"]),
-    )
+    if len(full["differences"]):
+        found["differences"] = (
+            "Depths compared on the same subjects with lesions, the deeper minus the shallower network, with "
+            "95 % intervals; exact signed-rank tests.",
+            readable.differences(full["differences"]),
+        )
     for name in results.classes:
         end, of = (f"_{name}", f" of {name}") if len(results.classes) > 1 else ("", "")
         found[f"subjects{end}"] = (

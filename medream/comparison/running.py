@@ -120,8 +120,9 @@ def _run(cohort: Cohort, training: Training, folder: Path, dataset: str | None) 
         "fold": fold.to_json(),
     }
     say(f"compare: {training.folder}")
-    seconds = None
-    if not is_trained(folder):
+    if is_trained(folder):
+        seconds = read_record(folder).results.get("training_seconds")
+    else:
         begun = (folder / STATE_FILE).exists()
         started = time.monotonic()
         train(

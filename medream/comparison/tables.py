@@ -103,7 +103,9 @@ def _pooled(network: Network, name: str, part: pd.DataFrame) -> Iterator[dict[st
             )
     counts = network.counts(name, part.subject_id.tolist())
     found = bootstrap_interval(list(counts[:, None]), pooled_dice)
-    yield _row("pooled_dice", found, [pooled_dice(counts[:, [k]]) for k in range(counts.shape[1])])
+    yield _row(
+        "pooled_dice", found, [float(pooled_dice(counts[:, [k]])) for k in range(counts.shape[1])]
+    )
     for total in _TOTALS:
         number = Interval(float(part[total].sum()), np.nan, np.nan, "count", len(part))
         yield _row(f"total_{total}", number, [])
@@ -115,15 +117,24 @@ def subject_dice(table: pd.DataFrame, name: str, subjects: list[str]) -> np.ndar
     return own.loc[subjects, "dice"].to_numpy(float)
 
 
-def pooled_dice(counts: np.ndarray) -> float:
+def pooled_dice(counts: np.ndarray, axis: int = 0) -> Any:
     """Return the Dice of pooled pixels, averaged over runs, of counts (subjects, runs, 3) as `Network.counts`.
 
-    >>> pooled_dice(np.array([[[2, 1, 1]], [[0, 0, 2]]]))
+    Parameters
+    ----------
+    counts : array
+    axis : int
+        Of the subjects.
+
+    Examples
+    --------
+    >>> float(pooled_dice(np.array([[[2, 1, 1]], [[0, 0, 2]]])))
     0.5
     """
-    tp, fp, fn = counts.sum(axis=0).T
+    tp, fp, fn = np.moveaxis(counts.sum(axis=axis), -1, 0)
     whole = 2 * tp + fp + fn
-    return float(np.mean(2 * tp / whole)) if whole.all() else float("nan")
+    dice = np.divide(2 * tp, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+    return dice.mean(axis=-1)
 
 
 def _row(score: str, found: Interval, over_seeds: list[float]) -> dict[str, Any]:
