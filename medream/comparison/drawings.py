@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -60,11 +60,14 @@ def _of_class(tables: Mapping[str, pd.DataFrame], results: Results, name: str, o
     }
     first = next(iter(counts.values()))
     found["precision_recall"] = (
-        f"Precision and recall{of} of all held-out pixels at every threshold; single networks: pixels of "
-        "all seeds together. AP: average precision.",
+        f"Precision and recall{of} of all held-out pixels at every threshold; single networks: mean over "
+        "the seeds, whose probabilities are not of one scale. AP: average precision, likewise.",
         figures.precision_recall_figure(
-            {label: precision_recall_curve(c) for label, c in counts.items()},
-            areas={label: average_precision(c) for label, c in counts.items()},
+            {n.label: _mean_curve([run.counts(name) for run in n.runs]) for n in results.networks},
+            areas={
+                n.label: float(np.mean([average_precision(run.counts(name)) for run in n.runs]))
+                for n in results.networks
+            },
             prevalence=float(first[1].sum() / first.sum()),
         ),
     )
@@ -84,6 +87,20 @@ def _of_class(tables: Mapping[str, pd.DataFrame], results: Results, name: str, o
         figures.lesion_size_figure(sizes, unit=unit),
     )
     return found
+
+
+def _mean_curve(counts: Sequence[np.ndarray]) -> pd.DataFrame:
+    """Return the mean precision of several runs at each recall.
+
+    Pixels of several runs put into one order by probability would be the curve of a network that nobody has.
+    """
+    recall = np.linspace(0.0, 1.0, 201)
+    each = []
+    for one in counts:
+        # The last of equal recalls is that of the highest threshold: recall falls as it rises.
+        curve = precision_recall_curve(one).dropna().sort_values(["recall", "threshold"])
+        each.append(np.interp(recall, curve.recall, curve.precision))
+    return pd.DataFrame({"recall": recall, "precision": np.mean(each, axis=0)})
 
 
 def _sizes(networks: list[Network], name: str) -> tuple[dict[str, pd.DataFrame], str]:

@@ -1,0 +1,18 @@
+"""Precision and recall of several seeds whose probabilities are not of one scale."""
+
+import numpy as np
+import pytest
+
+from medream.comparison.drawings import _mean_curve
+from medream.metrics.probabilities import average_precision, count_probabilities
+
+
+def test_the_mean_curve_is_not_that_of_pixels_put_together():
+    rng = np.random.default_rng(0)
+    lesion = rng.random((1, 4000)) < 0.1
+    one = np.clip(rng.normal(0.3 + 0.3 * lesion, 0.1), 0, 1)
+    counts = [count_probabilities(lesion, scale * one) for scale in (1.0, 0.1)]
+    areas = [average_precision(each) for each in counts]
+    mean = _mean_curve(counts)
+    assert np.trapezoid(mean.precision, mean.recall) == pytest.approx(np.mean(areas), abs=0.01)
+    assert average_precision(counts[0] + counts[1]) < 0.6
