@@ -18,7 +18,7 @@ GAUGE = {"darkness": "intensity", "texture": "glcm_contrast", "size": "area", "s
 @pytest.fixture(scope="module")
 def objects() -> tuple[pd.DataFrame, pd.DataFrame, dict[str, np.ndarray]]:
     """Features and properties of many objects, and which are lesions, for every cue."""
-    scans = cue_scans("size", 120, seed=5)
+    scans = cue_scans("size", 80, seed=5)
     features, properties = [], []
     for each in scans:
         retina = retina_bounds(each.scan.image)
@@ -26,7 +26,7 @@ def objects() -> tuple[pd.DataFrame, pd.DataFrame, dict[str, np.ndarray]]:
             features.append(measure(each.scan.image, each.candidates == number, retina=retina))
             properties.append(each.properties[number - 1])
     lesion = {
-        cue: np.array([told for each in cue_scans(cue, 120, seed=5) for told in each.lesion])
+        cue: np.array([told for each in cue_scans(cue, 80, seed=5) for told in each.lesion])
         for cue in CUES
     }
     return pd.DataFrame(features), pd.DataFrame(properties), lesion
