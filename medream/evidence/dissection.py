@@ -1,6 +1,7 @@
 """Which units detect what: network dissection (Bau et al. 2017, arXiv:1704.05796).
 
-A unit's area are the pixels where it is larger than its own threshold. The paper takes the threshold that
+A unit's area are the pixels where it is larger than its own threshold; a unit that tells of a lesion
+by falling silent in it is found where it is smallest (`falling`). The paper takes the threshold that
 0.5 % of its values lie above. With it no unit can have an IoU over 0.04 with a concept that covers
 more than an eighth of the pixels, such as the vitreous, so that IoU is measured at larger shares
 as well: for one half of the subjects at the share that was best on the other half.
@@ -16,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from medream.errors import ConfigError
-from medream.evidence.activations import Activation, eye
+from medream.evidence.activations import eye
 from medream.evidence.concepts import Concepts
+from medream.evidence.overlaps import Overlaps
 from medream.evidence.quantiles import Quantiles
 from medream.evidence.subjects import RESAMPLES
 from medream.progress import progress
@@ -31,7 +33,6 @@ LEAST_IOU = 0.04
 ROUNDS = 19
 """Shifted masks: above all of them is p = 0.05 for one unit and one concept."""
 MEASURES = ("iou", "iou_fitted")
-_UNITS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,8 @@ class Dissection:
     ----------
     layer : str
     concepts, subjects : tuple of str
+    falling : bool
+        Whether areas are where units are smallest.
     thresholds : float array (shares, units)
     both, unit : int arrays (subjects, shares, concepts, units)
         Pixels of concept and unit together, and of the unit on the scans where the concept is known.
@@ -56,6 +59,7 @@ class Dissection:
     layer: str
     concepts: tuple[str, ...]
     subjects: tuple[str, ...]
+    falling: bool
     thresholds: np.ndarray
     both: np.ndarray
     unit: np.ndarray
@@ -198,7 +202,12 @@ def _pooled(rows: np.ndarray) -> float:
 
 
 def dissect(
-    model: keras.Model, layer: str, scans: Sequence[Scan], rounds: int = ROUNDS, seed: int = 0
+    model: keras.Model,
+    layer: str,
+    scans: Sequence[Scan],
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    falling: bool = False,
 ) -> Dissection:
     """Compare the units of a layer with what is marked in scans.
 
@@ -215,6 +224,9 @@ def dissect(
     rounds : int
         How often each concept is moved elsewhere in its scan.
     seed : int
+    falling : bool
+        Take the pixels where a unit is smallest for its area. The paper looks at where units are largest; the
+        layers behind can read either.
 
     Returns
     -------
@@ -245,14 +257,17 @@ def dissect(
         for scan in scans:
             found = look(scan)[layer]
             quantiles = quantiles or Quantiles(found.full.shape[2])
-            quantiles.add(found.maps[found.counted(scan.valid)])
+            values = found.maps[found.counted(scan.valid)]
+            quantiles.add(-values if falling else values)
             lesion = 0 if scan.mask is None else int(np.count_nonzero(scan.mask))
             loads[scan.source.subject_id] = loads.get(scan.source.subject_id, 0) + lesion
             update(1)
         if quantiles is None or not quantiles.counts.any():
             raise ConfigError(f"There is no scan with valid pixels to dissect {layer} with.")
         thresholds = np.stack([quantiles.above(share) for share in TOP_SHARES])
-        tally = _Tally(thresholds, loads, rounds)
+        if falling:
+            thresholds = -thresholds
+        tally = Overlaps(thresholds, loads, rounds, falling)
         for position, scan in enumerate(scans):
             tally.add(scan, look(scan)[layer], Concepts(scan, [seed, position]))
             update(1)
@@ -260,69 +275,7 @@ def dissect(
         raise ConfigError(
             "The scans have neither masks nor a retina with contrast, so that there is nothing to name."
         )
-    return tally.dissection(layer)
-
-
-class _Tally:
-    """Pixels counted scan by scan; concepts are added as they come."""
-
-    def __init__(self, thresholds: np.ndarray, loads: dict[str, int], rounds: int) -> None:
-        self.thresholds, self.rounds = thresholds, rounds
-        self.subjects = tuple(loads)
-        ranked = sorted(loads, key=lambda subject: -loads[subject])
-        self.half = {subject: rank % 2 for rank, subject in enumerate(ranked)}
-        self.names: list[str] = []
-        shares, units = thresholds.shape
-        people = len(self.subjects)
-        self.counts = {
-            "both": np.zeros((people, shares, 0, units), np.int64),
-            "unit": np.zeros((people, shares, 0, units), np.int64),
-            "concept": np.zeros((people, 0), np.int64),
-            "chance_both": np.zeros((2, rounds, shares, 0, units), np.int64),
-            "chance_concept": np.zeros((2, rounds, 0), np.int64),
-        }
-
-    def _places(self, names: Sequence[str]) -> list[int]:
-        for name in names:
-            if name not in self.names:
-                self.names.append(name)
-                for key, axis in (("both", 2), ("unit", 2), ("concept", 1),
-                                  ("chance_both", 3), ("chance_concept", 2)):  # fmt: skip
-                    wide = [(0, 0)] * self.counts[key].ndim
-                    wide[axis] = (0, 1)
-                    self.counts[key] = np.pad(self.counts[key], wide)
-        return [self.names.index(name) for name in names]
-
-    def add(self, scan: Scan, seen: Activation, concepts: Concepts) -> None:
-        valid = np.ones(scan.shape, bool) if scan.valid is None else scan.valid
-        here = self._places(list(concepts.masks))
-        if not here or not valid.any():
-            return
-        person, counts = self.subjects.index(scan.source.subject_id), self.counts
-        half = self.half[scan.source.subject_id]
-        drawn = [concepts.masks, *(concepts.elsewhere() for _ in range(self.rounds))]
-        masks = np.stack([np.stack([each[valid] for each in one.values()]) for one in drawn])
-        counts["concept"][person, here] += masks[0].sum(-1)
-        counts["chance_concept"][half][:, here] += masks[1:].sum(-1)
-        shares, units = self.thresholds.shape
-        for first in range(0, units, _UNITS_AT_ONCE):
-            chosen = slice(first, min(first + _UNITS_AT_ONCE, units))
-            values = seen.upsampled(chosen)[valid].T
-            areas = (values > self.thresholds[:, chosen, None]).astype(np.float32)
-            flat = areas.reshape(-1, areas.shape[-1])
-            place = np.ix_(range(shares), here, range(chosen.start, chosen.stop))
-            counts["unit"][person][place] += areas.sum(-1, dtype=np.int64)[:, None]
-            for k, own in enumerate(masks):
-                # Whole numbers below 2**24, which float32 adds without error.
-                met = np.rint(flat @ own.T.astype(np.float32)).astype(np.int64)
-                met = met.reshape(shares, -1, len(here)).swapaxes(1, 2)
-                if k:
-                    counts["chance_both"][half, k - 1][place] += met
-                else:
-                    counts["both"][person][place] += met
-
-    def dissection(self, layer: str) -> Dissection:
-        half = np.array([self.half[subject] for subject in self.subjects])
-        return Dissection(
-            layer, tuple(self.names), self.subjects, self.thresholds, half=half, **self.counts
-        )
+    half = np.array([tally.half[subject] for subject in tally.subjects])
+    return Dissection(
+        layer, tuple(tally.names), tally.subjects, falling, thresholds, half=half, **tally.counts
+    )

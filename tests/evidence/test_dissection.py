@@ -175,12 +175,25 @@ def test_a_unit_of_the_whole_retina_is_no_detector_of_lesions():
     assert 0.01 < lesion.iou_fitted < lesion.chance_most_fitted
 
 
+def test_a_unit_that_falls_silent_in_a_lesion_is_found_there(scans):
+    image = keras.Input((None, None, 1))
+    hidden, units = L.Conv2D(2, 1, name="hidden"), L.ReLU(name="units")
+    model = keras.Model(image, units(hidden(image)))
+    # The first is low where the image shines, the second is 0 nearly everywhere.
+    hidden.set_weights([np.array([-1.0, 1.0]).reshape(1, 1, 1, 2), np.array([2.0, -0.7])])
+    named = dissect(model, "units", scans, falling=True).named("iou_fitted", resamples=9)
+    assert named.concept[0] in ("IRF", "lesion")
+    assert named.iou[0] > 0.9
+    assert named.concept[1] == ""
+    assert dissect(model, "units", scans, rounds=1).named().concept[0] == ""
+
+
 def test_the_share_is_chosen_on_the_other_half():
     """Of two people, one overlaps best at the first share, the other at the second."""
     both = np.array([[10, 4], [2, 10]]).reshape(2, 2, 1, 1)
     unit = np.array([[10, 20], [20, 10]]).reshape(2, 2, 1, 1)
     found = Dissection(
-        "layer", ("fluid",), ("a", "b"), np.zeros((2, 1)), both, unit, np.full((2, 1), 10),
+        "layer", ("fluid",), ("a", "b"), False, np.zeros((2, 1)), both, unit, np.full((2, 1), 10),
         np.array([0, 1]), np.zeros((2, 3, 2, 1, 1), int), np.full((2, 3, 1), 10),
     )  # fmt: skip
     row = found.table().iloc[0]
