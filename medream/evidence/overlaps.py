@@ -57,6 +57,7 @@ class Overlaps:
         return [self.names.index(name) for name in names]
 
     def add(self, scan: Scan, seen: Activation, concepts: Concepts) -> None:
+        """Count a scan's valid pixels."""
         valid = np.ones(scan.shape, bool) if scan.valid is None else scan.valid
         here = self._places(list(concepts.masks))
         if not here or not valid.any():
