@@ -206,6 +206,9 @@ def ablation_test(
         the named units, `fall_random`, the mean over the random choices, both means over subjects; their
         `difference` with `low` and `high` of 95 % over `subjects`; `choices`, `p`; `note` says why there is no p.
 
+        The interval is about other people, p about other units: a difference that nobody lacks may still be one
+        that every second choice of units makes.
+
         It shows that the network uses the named units for the class more than it uses others of the layer.
         It does not show that the name is right: units that are strong for any reason cost
         more, too, so that the other classes' rows belong beside it.
