@@ -13,9 +13,8 @@ import contextlib
 import os
 import shutil
 import socket
-import sys
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,8 +69,8 @@ def open_strategy(name: str | tf.distribute.Strategy | None) -> tf.distribute.St
     resolver = _resolver()
     try:
         workers = resolver.cluster_spec().as_dict()
-        with _patience(workers):
-            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        _meet(workers, resolver.cluster_spec().task_address(resolver.task_type, resolver.task_id))
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"TF_CONFIG or SLURM describe no cluster that TensorFlow can use ({error}). Expected for each "
@@ -108,28 +107,27 @@ def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     return cluster.SimpleClusterResolver(spec, task_type=job, task_id=task, rpc_layer="grpc")
 
 
-@contextlib.contextmanager
-def _patience(workers: dict[str, list[str]]) -> Iterator[None]:
-    """End this process when the others do not come; TensorFlow itself waits for ever."""
-
-    def give_up() -> None:
-        missing = [a for addresses in workers.values() for a in addresses if not _answers(a)]
-        print(
-            f"Error: Not all of the workers {_listed(workers)} came within {START_S:g} seconds; nothing "
-            f"answers at {', '.join(missing) or 'none of them'}. Start all of them, each with its own index, "
-            "on addresses that reach each other.",
-            file=sys.stderr,
-            flush=True,
-        )
-        os._exit(1)
-
-    timer = threading.Timer(START_S, give_up)
-    timer.daemon = True
-    timer.start()
+def _meet(workers: dict[str, list[str]], mine: str) -> None:
+    """Wait until all workers are there. TensorFlow itself waits for ever, deaf to any timer or key."""
+    missing = {address for addresses in workers.values() for address in addresses} - {mine}
+    deadline = time.monotonic() + START_S
     try:
-        yield
-    finally:
-        timer.cancel()
+        # Only to be found by the others: TensorFlow opens the port itself afterwards.
+        here = socket.create_server(("", int(mine.rpartition(":")[2])))
+    except OSError as error:
+        raise ConfigError(
+            f"The port of this worker's address {mine} cannot be opened: {error}. Perhaps another process "
+            "has it; give the worker another port, in TF_CONFIG of all of them."
+        ) from error
+    with here:
+        while missing := {address for address in missing if not _answers(address)}:
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"Not all of the workers {_listed(workers)} came within {START_S:g} seconds; nothing "
+                    f"answers at {', '.join(sorted(missing))}. Start all of them, each with its own index, "
+                    "on addresses that reach each other."
+                )
+            time.sleep(0.2)
 
 
 def _answers(address: str) -> bool:

@@ -130,4 +130,10 @@ def _layerwise(kind: type[keras.optimizers.Optimizer]) -> type:
                 self.assign_sub(variable, variable * lost)
             super().update_step(gradient, variable, rate)
 
+        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+            # TensorFlow keeps the graph of every all-reduce for ever, even that of a single replica.
+            if self._distribution_strategy.num_replicas_in_sync == 1:
+                return grads_and_vars
+            return super()._all_reduce_sum_gradients(grads_and_vars)
+
     return Layerwise

@@ -1,7 +1,6 @@
 """Real trainings, as small as they can be: what is written, and that kills and lost workers cost nothing."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import medream as md
@@ -142,9 +142,9 @@ def test_a_lost_worker_costs_its_fold_nothing(killed, data, tmp_path):
     lost = None
     while process.poll() is None and lost is None:
         for file in out.glob("unet*/*/history.csv"):
-            own = [p for p in workers(process.pid) if holds(p, file.parent / "tensorboard")]
-            if own and len(file.read_text().splitlines()) > 1:
-                os.kill(own[0], signal.SIGKILL)
+            worker = worker_of(process, file.parent / "tensorboard")
+            if worker and len(file.read_text().splitlines()) > 1:
+                worker.kill()
                 lost = file.parent
                 break
         time.sleep(0.02)
@@ -157,28 +157,15 @@ def test_a_lost_worker_costs_its_fold_nothing(killed, data, tmp_path):
         pd.testing.assert_frame_equal(one, other, rtol=0.05, atol=0.02)
 
 
-def workers(pid):
-    """Return the processes below a process."""
-    found, open_ones = [], [pid]
-    while open_ones:
-        try:
-            children = (
-                Path(f"/proc/{open_ones[0]}/task/{open_ones.pop(0)}/children").read_text().split()
-            )
-        except OSError:
-            continue
-        found += map(int, children)
-        open_ones += map(int, children)
-    return found
-
-
-def holds(pid, folder):
-    """Tell whether a process has a file of a folder open."""
+def worker_of(process, folder):
+    """Return the process below another that has a file of a folder open, if any."""
     try:
-        files = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
-    except OSError:
-        return False
-    return any(file.startswith(f"{folder.resolve()}{os.sep}") for file in files)
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if any(folder.resolve() in Path(file.path).parents for file in child.open_files()):
+                return child
+    except psutil.Error:
+        pass
+    return None
 
 
 @pytest.mark.slow
