@@ -15,7 +15,7 @@ from medream.cli.convert import run_convert
 from medream.cli.data import run_phantom, run_show
 from medream.cli.dreaming import run_dream
 from medream.cli.evaluate import run_evaluate
-from medream.cli.evidence import run_evidence
+from medream.cli.evidence import run_curves, run_evidence
 from medream.cli.export import run_export
 from medream.cli.options import Out, Quiet, Seed, begin, done, load_tensorflow
 from medream.cli.segment import run_segment
@@ -54,6 +54,7 @@ RUNNERS = {
     "evaluate": run_evaluate,
     "segment": run_segment,
     "evidence": run_evidence,
+    "evidence curves": run_curves,
     "export": run_export,
     "adapt": run_adapt,
     "dream": run_dream,

@@ -8,7 +8,7 @@ way, beside the same ascent on a network of re-drawn weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from medream.errors import ConfigError, ScanError
 from medream.evidence.features import measure
 from medream.evidence.redrawn import Redrawn
 from medream.evidence.retina import retina_bounds
+from medream.progress import progress
 from medream.scan import Scan
 from medream.segmentation import segment
 from medream.statistics import bootstrap_interval
@@ -85,6 +86,7 @@ def feature_curves(
     control: bool = True,
     steps: int = 60,
     every: int = 10,
+    on_skip: Callable[[Scan, ScanError], None] | None = None,
     **settings: Any,
 ) -> pd.DataFrame:
     """Ascend a class and measure what grows.
@@ -107,6 +109,9 @@ def feature_curves(
         Whether a network of re-drawn weights is ascended, too. Default True.
     steps, every : int
         Steps of the ascent, and how many lie between two measurements. Default 60 and 10.
+    on_skip : callable, optional
+        Called with a scan that has no place for a region, and why, for every seed; the scan is then left
+        out. Default: the error is raised.
     **settings
         Further fields of `DreamConfig`.
 
@@ -129,41 +134,58 @@ def feature_curves(
     if unknown:
         raise ConfigError(f"A curve starts from {' or '.join(STARTS)}, not from {unknown[0]!r}.")
     rows: list[dict[str, Any]] = []
-    for seed in seeds:
-        networks = {"trained": model}
-        if control:
-            networks["control"] = Redrawn(model).draw(seed)
-        for scan in scans:
-            predicted = segment(model, scan).mask > 0
-            avoid = predicted if scan.mask is None else predicted | (scan.mask > 0)
-            if scan.valid is not None:
-                avoid |= ~scan.valid
-            region = lesion_free_region(scan.image, avoid, size, seed)
-            reach = max(1, max(size) // 2)
-            near = ndimage.binary_dilation(region, iterations=reach) & ~avoid
-            for start in starts:
-                begun, retina = _start(scan, start, seed)
-                told = {
-                    "scan": scan.source.name, "subject": scan.source.subject_id, "start": start,
-                    "seed": seed,
-                }  # fmt: skip
-                for name, network in networks.items():
-                    result = dream(
-                        network, begun, class_score(index, region), region=near, octaves=None,
-                        control=False, steps=steps, every=every, seed=seed, **settings,
-                    )  # fmt: skip
-                    assert result.frames is not None
-                    assert result.frame_steps is not None
-                    for step, frame in zip(result.frame_steps, result.frames, strict=True):
-                        said = (segment(network, frame).mask == index) & near
-                        for kind, where in (("fixed", region), ("predicted", said)):
-                            found = measure(frame, where, scan.spacing_mm, retina)
-                            rows += [
-                                {**told, "network": name, "region": kind, "step": int(step),
-                                 "feature": feature, "value": value}
-                                for feature, value in found.items()
-                            ]  # fmt: skip
+    with progress("feature curves", len(seeds) * len(scans)) as update:
+        for seed in seeds:
+            networks = {"trained": model}
+            if control:
+                networks["control"] = Redrawn(model).draw(seed)
+            for scan in scans:
+                try:
+                    rows += _rows(networks, scan, index, starts, seed, size, steps, every, settings)
+                except ScanError as error:
+                    if on_skip is None:
+                        raise
+                    on_skip(scan, error)
+                update(1)
     return pd.DataFrame(rows)
+
+
+def _rows(
+    networks: Mapping[str, keras.Model], scan: Scan, index: int, starts: Sequence[str], seed: int,
+    size: tuple[int, int], steps: int, every: int, settings: Mapping[str, Any],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Ascend the class in one scan on all networks."""
+    rows: list[dict[str, Any]] = []
+    predicted = segment(networks["trained"], scan).mask > 0
+    avoid = predicted if scan.mask is None else predicted | (scan.mask > 0)
+    if scan.valid is not None:
+        avoid |= ~scan.valid
+    region = lesion_free_region(scan.image, avoid, size, seed)
+    reach = max(1, max(size) // 2)
+    near = ndimage.binary_dilation(region, iterations=reach) & ~avoid
+    for start in starts:
+        begun, retina = _start(scan, start, seed)
+        told = {
+            "scan": scan.source.name, "subject": scan.source.subject_id, "start": start,
+            "seed": seed,
+        }  # fmt: skip
+        for name, network in networks.items():
+            result = dream(
+                network, begun, class_score(index, region), region=near, octaves=None,
+                control=False, steps=steps, every=every, seed=seed, **settings,
+            )  # fmt: skip
+            assert result.frames is not None
+            assert result.frame_steps is not None
+            for step, frame in zip(result.frame_steps, result.frames, strict=True):
+                said = (segment(network, frame).mask == index) & near
+                for kind, where in (("fixed", region), ("predicted", said)):
+                    found = measure(frame, where, scan.spacing_mm, retina)
+                    rows += [
+                        {**told, "network": name, "region": kind, "step": int(step),
+                         "feature": feature, "value": value}
+                        for feature, value in found.items()
+                    ]  # fmt: skip
+    return rows
 
 
 def _start(scan: Scan, start: str, seed: int) -> tuple[np.ndarray, Any]:

@@ -6,7 +6,7 @@ The theoretical receptive field is what a unit can see at most; most of it hardl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -24,6 +24,10 @@ from medream.evidence.subjects import RESAMPLES
 from medream.progress import progress
 from medream.scan import Scan
 
+POSITIONS = 4
+"""Places in each scan."""
+DRAWS = 4
+"""Random signs of the units at each place."""
 ENERGY = 0.9545
 """Share of the energy within the field: two standard deviations of a Gaussian."""
 
@@ -32,8 +36,8 @@ def effective_field(
     model: keras.Model,
     layer: str,
     scans: Sequence[Scan],
-    positions: int = 4,
-    draws: int = 4,
+    positions: int = POSITIONS,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> np.ndarray:
     """Return how much the pixels around a unit count for it, on average.
@@ -221,10 +225,11 @@ def field_table(
     models: Mapping[str, keras.Model],
     layers: Sequence[str],
     scans: Sequence[Scan],
-    positions: int = 4,
-    draws: int = 4,
+    positions: int = POSITIONS,
+    draws: int = DRAWS,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    on_field: Callable[[str, str, np.ndarray], None] | None = None,
 ) -> pd.DataFrame:
     """Set the fields of layers beside the lesions of a data set.
 
@@ -238,6 +243,8 @@ def field_table(
         As for `effective_field`.
     resamples : int
         Of the intervals over subjects.
+    on_field : callable, optional
+        Called with (model's name, layer, effective field), for a figure.
 
     Returns
     -------
@@ -274,7 +281,10 @@ def field_table(
         known = {row.name: row for row in describe_layers(model)}
         own = [layer for layer in layers if layer in known]
         for layer in own:
-            found = measure_field(effective_field(model, layer, scans, positions, draws, seed))
+            field = effective_field(model, layer, scans, positions, draws, seed)
+            if on_field is not None:
+                on_field(name, layer, field)
+            found = measure_field(field)
             theoretical = known[layer].receptive_field or (np.inf, np.inf)
             scale = _scales(model, scans)
             fit = share_that_fits(

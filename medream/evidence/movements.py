@@ -18,7 +18,7 @@ VERDICTS = ("moved", "did not move", "undecided", "not measurable")
 def natural_spread(
     images: Sequence[np.ndarray],
     regions: Sequence[np.ndarray],
-    spacing_mm: tuple[float, float] | None = None,
+    spacings: Sequence[tuple[float, float] | None] | None = None,
 ) -> dict[str, float]:
     """Return the standard deviation of each feature between regions, such as lesions or candidates.
 
@@ -30,17 +30,22 @@ def natural_spread(
     images : sequence of float arrays (depth, width)
     regions : sequence of bool arrays (depth, width)
         One for each image; an image with several regions comes several times.
-    spacing_mm : (axial, lateral), optional
+    spacings : sequence of (axial, lateral) or None, optional
+        In millimetres, one for each image. Default: unknown.
 
     Returns
     -------
     dict of str to float
+        NaN with fewer than two regions.
     """
     measured = pd.DataFrame(
         [
-            measure(image, region, spacing_mm, retina_bounds(image))
-            for image, region in zip(images, regions, strict=True)
-        ]
+            measure(image, region, spacing, retina_bounds(image))
+            for image, region, spacing in zip(
+                images, regions, spacings or [None] * len(images), strict=True
+            )
+        ],
+        columns=list(FEATURES),
     )
     return {name: float(measured[name].std()) for name in FEATURES}
 

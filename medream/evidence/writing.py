@@ -1,4 +1,4 @@
-"""The panel as a folder: summary, report, tables, figures."""
+"""The panel as a folder: summary, report, tables, figures, captions and a paragraph of methods."""
 
 from __future__ import annotations
 
@@ -11,38 +11,50 @@ import numpy as np
 import pandas as pd
 
 from medream.errors import MedreamError
+from medream.evidence.control import NOISE
+from medream.evidence.dissection import LEAST_IOU, ROUNDS
+from medream.evidence.effective_field import DRAWS, POSITIONS
+from medream.evidence.findings import CURVE_STEPS, MAPS
 from medream.evidence.localization import DISTANCES_UM
-from medream.evidence.panel import MAPS, Panel
-from medream.evidence.subjects import over_subjects
+from medream.evidence.panel import Panel
+from medream.evidence.response import EVERY
+from medream.evidence.subjects import RESAMPLES, over_subjects
+from medream.evidence.views import UnitView, Views
 from medream.figures import (
     PaperFigure,
     Report,
+    activation_figure,
     control_figure,
     control_panel,
     dissection_figure,
+    field_figure,
+    layer_grid,
     localization_figure,
     response_figure,
     save_figure,
+    unit_figure,
 )
+from medream.figures.captions import caption, write_texts
 from medream.figures.control import ControlRow
+from medream.figures.dissection import UnitRow
+from medream.figures.field import Field
+from medream.figures.methods import methods_text
+from medream.figures.provenance import provenance_line
 from medream.files import write_text
+from medream.record import RunRecord
 from medream.scan import Scan
 
-CAPTIONS = {
-    "controls": "Similarity of the layer's dreams with the same dreams on other networks, means over "
-    "subjects with 95 % intervals, beside the similarity with themselves from a scan with a noise of 1e-4.",
-    "control_panel": "Scans, their dreams, the dreams of the controls, and what each changed.",
-    "localization": "How many times chance the energy of each map lies at lesions, by subject; below, its "
-    "density by distance from the lesion's border, where 1 is even.",
-    "response": "What the network sees in dreams and controls along the ascent.",
-    "dissection": "Units of the layer by the concept that their maps overlap more than chance.",
-}
+FIELDS = 4  # that one figure holds
 
 
 def write_panel(
-    panel: Panel, folder: str | Path, scans: Sequence[Scan], settings: Mapping[str, Any]
+    panel: Panel,
+    folder: str | Path,
+    scans: Sequence[Scan],
+    record: RunRecord,
+    style: str = "nature",
 ) -> Path:
-    """Write `summary.md`, `report.html`, tables and figures of a panel.
+    """Write `summary.md`, `report.html`, tables, figures, `caption.txt` and `methods.txt` of a panel.
 
     Parameters
     ----------
@@ -50,8 +62,10 @@ def write_panel(
     folder : path, which exists
     scans : sequence of Scan
         That the panel was made of.
-    settings : dict
-        For the report; JSON values.
+    record : RunRecord
+        Of the run: its settings are in the report, its name and versions in the figures' files.
+    style : str
+        Of the figures.
 
     Returns
     -------
@@ -71,18 +85,34 @@ def write_panel(
         report.text(f"{each.sentence}\n\nNot shown by this: {each.not_shown}")
     for name, why in panel.failed.items():
         report.heading(f"{name}. Not measured").text(why)
-    for name, drawn in _figures(panel, scans).items():
+    report.heading("Figures")
+    settings = panel.config.to_json()
+    origin = provenance_line(record, panel.layer, settings)
+    captions = {}
+    for name, (kind, shown, draw) in _figures(panel, scans, style).items():
         try:
-            figure = drawn()
+            figure = draw()
         except MedreamError as error:
             report.text(f"Figure {name} could not be drawn: {error}")
             continue
         if figure is None:
             continue
+        figure.provenance = origin
         for ending in ("pdf", "png"):
             save_figure(figure, folder / "figures" / f"{name}.{ending}")
-        report.figure(figure, CAPTIONS[name])
-    report.heading("Settings").settings(settings)
+        captions[f"{name}.pdf"] = caption(
+            kind, objective=panel.layer, scans=len(shown), steps=panel.config.steps,
+            subjects=len({scan.source.subject_id for scan in shown}),
+        )  # fmt: skip
+        report.figure(figure, captions[f"{name}.pdf"])
+    methods = methods_text(
+        settings, objective=panel.layer, network=panel.model, scans=panel.scans,
+        subjects=panel.subjects, versions=record.versions, resamples=RESAMPLES,
+        parts=_parts(panel, record.settings),
+    )  # fmt: skip
+    write_texts(folder, captions, methods)
+    report.heading("Methods").text(methods)
+    report.heading("Settings").settings(record.settings)
     report.text(
         "Every person counts alike: scans are averaged within subjects first, and intervals resample "
         "subjects. Tests are corrected for their number (Holm). Research use, not for diagnosis."
@@ -90,35 +120,125 @@ def write_panel(
     return report.write(folder / "report.html")
 
 
-def _figures(panel: Panel, scans: Sequence[Scan]) -> dict[str, Callable[[], PaperFigure | None]]:
+Drawing = tuple[str, Sequence[Scan], Callable[[], PaperFigure | None]]
+"""Kind of caption, the scans that it is about, and what draws it."""
+
+
+def _figures(panel: Panel, scans: Sequence[Scan], style: str) -> dict[str, Drawing]:
     tables = panel.tables
-    return {
-        "controls": lambda: control_figure(tables["controls_summary"]),
-        "control_panel": lambda: _panel(panel, scans),
-        "localization": lambda: _localization(tables),
-        "response": lambda: (
-            response_figure(tables["response_summary"]) if "response_summary" in tables else None
-        ),
-        "dissection": lambda: (
-            dissection_figure({panel.layer: tables["named_units"]})
-            if "named_units" in tables
-            else None
-        ),
-    }
-
-
-def _panel(panel: Panel, scans: Sequence[Scan]) -> PaperFigure:
     by_name = {scan.source.name: scan for scan in scans}
+    pictured = [by_name[name] for name in panel.pictures]
+    found: dict[str, Drawing] = {
+        "controls": (
+            "control", scans, lambda: control_figure(tables["controls_summary"], style=style)
+        ),
+        "control_panel": ("control_panel", pictured, lambda: _panel(panel, pictured, style)),
+    }  # fmt: skip
+    if "enrichment_by_subject" in tables:
+        found["localization"] = ("localization", scans, lambda: _localization(tables, style))
+    if "response_summary" in tables:
+        found["response"] = (
+            "response", scans, lambda: response_figure(tables["response_summary"], style=style)
+        )  # fmt: skip
+    if panel.views is not None:
+        found |= _closer(panel.views, tables, scans, style)
+    return found
+
+
+def _closer(
+    views: Views, tables: Mapping[str, pd.DataFrame], scans: Sequence[Scan], style: str
+) -> dict[str, Drawing]:
+    scan = views.scan
+    maps, units, energies = views.maps
+    found: dict[str, Drawing] = {
+        "layers": (
+            "layers", [scan],
+            lambda: layer_grid(views.layers, scan.image, spacing_mm=scan.spacing_mm, style=style),
+        ),
+        "activation": (
+            "activation", [scan],
+            lambda: activation_figure(
+                scan.image, maps, units.tolist(), energies.tolist(), spacing_mm=scan.spacing_mm,
+                style=style,
+            ),
+        ),
+    }  # fmt: skip
+    if views.fields and len(views.lesions):
+        rows = tables["receptive_field"]
+        found["field"] = ("field", [scan], lambda: _fields(views, rows, style))
+    if views.named:
+        found["dissection"] = (
+            "dissection", scans, lambda: dissection_figure(views.named, style=style)
+        )  # fmt: skip
+    if views.units:
+        shown = {each.source.name: each for one in views.units for each in one.scans}
+        found["units"] = (
+            "units", [*shown.values()],
+            lambda: unit_figure([_row(one) for one in views.units], style=style),
+        )  # fmt: skip
+    return found
+
+
+def _row(view: UnitView) -> UnitRow:
+    named = view.concept or "no name"
+    return UnitRow(
+        f"Unit {view.unit}: {named}", view.dream, [scan.image for scan in view.scans], view.areas,
+        [scan.mask for scan in view.scans], view.scans[0].spacing_mm,
+    )  # fmt: skip
+
+
+def _fields(views: Views, table: pd.DataFrame, style: str) -> PaperFigure:
+    scan = views.scan
+    rows: list[Any] = list(table.head(FIELDS).itertuples())
+    drawn = [
+        Field(
+            row.model, views.fields[row.model], (row.depth_px, row.width_px),
+            (row.theoretical_depth_px, row.theoretical_width_px),
+        )
+        for row in rows
+    ]  # fmt: skip
+    at = None
+    if scan.mask is not None and (scan.mask > 0).any():
+        row, column = np.argwhere(scan.mask > 0).mean(axis=0)
+        at = int(row), int(column)
+    return field_figure(
+        drawn, scan.image, views.lesions, at=at, spacing_mm=scan.spacing_mm, style=style
+    )
+
+
+def _parts(panel: Panel, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what was measured, with the settings that the paragraph on methods names."""
+    tables = panel.tables
+    found: dict[str, dict[str, Any]] = {
+        "control": {"stages": settings.get("stages"), "noise": NOISE}
+    }
+    if "localization" in tables:
+        found["localization"] = {"count": settings.get("rounds")}
+    if "deletion_insertion" in tables:
+        found["deletion"] = {"steps": CURVE_STEPS}
+    if "response" in tables:
+        found["response"] = {"every": panel.config.every or EVERY}
+    if "receptive_field" in tables:
+        found["field"] = {"positions": POSITIONS, "draws": DRAWS, "seed": 0}
+    if "dissection" in tables:
+        found["dissection"] = {"least": LEAST_IOU, "rounds": ROUNDS}
+    if panel.views is not None:
+        found["activation"] = {}
+    return found
+
+
+def _panel(panel: Panel, scans: Sequence[Scan], style: str) -> PaperFigure:
     rows = [
-        ControlRow(name, by_name[name].image, dreams, spacing_mm=by_name[name].spacing_mm)
-        for name, dreams in panel.pictures.items()
-    ]
-    return control_panel(rows)
+        ControlRow(
+            scan.source.name, scan.image, panel.pictures[scan.source.name],
+            spacing_mm=scan.spacing_mm,
+        )
+        for scan in scans
+    ]  # fmt: skip
+    return control_panel(rows, style=style)
 
 
-def _localization(tables: Mapping[str, pd.DataFrame]) -> PaperFigure | None:
-    if "enrichment_by_subject" not in tables:
-        return None
+def _localization(tables: Mapping[str, pd.DataFrame], style: str) -> PaperFigure:
     enrichment = tables["enrichment_by_subject"].melt(
         "subject", list(MAPS), "map", "relevance_mass"
     )
@@ -132,4 +252,4 @@ def _localization(tables: Mapping[str, pd.DataFrame]) -> PaperFigure | None:
         shared = set.intersection(*(set(rows.from_um) for _, rows in means.groupby("map")))
         means = means[np.isin(means.from_um, list(shared))].sort_values("from_um")
         distances = {name: means.query("map == @name") for name in MAPS} if shared else None
-    return localization_figure(enrichment, distances, summary)
+    return localization_figure(enrichment, distances, summary, style=style)

@@ -60,6 +60,12 @@ PARTS = {
         "shifts of the lesions within the same retina; p is the one-sided share of shifts that "
         "are as large (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585)."
     ),
+    "deletion": (
+        "For deletion and insertion (Petsiuk et al. 2018, arXiv:1806.07421) the pixels of a scan "
+        "were replaced by, or put into, the scan blurred by 8 pixels, those where a map is "
+        "largest first, in {steps} equal shares; the network's summed logit over the lesions was "
+        "scaled to 1 for the scan and 0 for the blurred one, and the area under its course taken."
+    ),
     "response": (
         "The trained network segmented the image at every {every} steps of the ascent on itself "
         "and of that on re-drawn weights."

@@ -9,32 +9,33 @@ from typer.testing import CliRunner
 import medream as md
 from medream.cli import app
 from medream.cli.evidence import _evenly
-from medream.evidence.panel import Finding, Panel, _Draft, _settled
+from medream.evidence.findings import Draft, Finding, settled
+from medream.evidence.panel import Panel
 from medream.phantom import phantom_scans, save_phantom
 
 
 def test_tests_are_corrected_for_their_number():
-    drafts = [_Draft("a", "{p}", "x", 0.02, True), _Draft("b", "{p}", "x", 0.03, True)]
-    found = _settled(drafts)
+    drafts = [Draft("a", "{p}", "x", 0.02, True), Draft("b", "{p}", "x", 0.03, True)]
+    found = settled(drafts)
     assert [each.sentence for each in found] == ["p = 0.040", "p = 0.040"]
     assert [each.present for each in found] == [True, True]
-    found = _settled([*drafts, _Draft("c", "{p}", "x", 0.9, True)])
+    found = settled([*drafts, Draft("c", "{p}", "x", 0.9, True)])
     assert [each.present for each in found] == [False, False, False]
 
 
 def test_without_a_test_nothing_is_called_shown():
-    (found,) = _settled([_Draft("a", "lower ({p})", "x", None, True)])
+    (found,) = settled([Draft("a", "lower ({p})", "x", None, True)])
     assert found.present is False
     assert found.sentence == "lower (no test: too few subjects)"
 
 
 def test_a_significant_difference_in_the_wrong_direction_is_not_shown():
-    (found,) = _settled([_Draft("a", "{p}", "x", 0.001, False)])
+    (found,) = settled([Draft("a", "{p}", "x", 0.001, False)])
     assert found.present is False
 
 
 def test_what_only_describes_is_neither():
-    (found,) = _settled([_Draft("a", "3 units", "x")])
+    (found,) = settled([Draft("a", "3 units", "x")])
     assert found.present is None
 
 
@@ -65,7 +66,7 @@ def test_command_writes_everything_and_repeats(tmp_path):
     model.save(tmp_path / "unet.keras")
     out = tmp_path / "out"
     arguments = ["--layer", "dec1_conv2", "--steps", "2", "--stages", "1", "--rounds", "19",
-                 "--split", "all", "--limit", "3", "--quiet"]  # fmt: skip
+                 "--split", "all", "--limit", "3", "--quiet", "--beside", str(tmp_path / "unet.keras")]  # fmt: skip
     given = [str(tmp_path / "unet.keras"), str(tmp_path / "scans"), "--out", str(out), *arguments]
     ran = CliRunner().invoke(app, ["evidence", *given])
     assert ran.exit_code == 0, ran.output
@@ -75,8 +76,13 @@ def test_command_writes_everything_and_repeats(tmp_path):
     ]
     assert topics[:2] == ["Control", "Localisation"]
     assert {"Response", "Receptive field", "Units", "Dissection"} <= set(topics)
+    assert "Deletion and insertion" in topics
+    assert "Adebayo" in (out / "methods.txt").read_text()
     assert "Not shown by this" in (out / "report.html").read_text()
-    for name in ("controls", "control_panel", "localization", "response", "dissection"):
+    captions = (out / "caption.txt").read_text()
+    for name in ("controls", "control_panel", "localization", "response", "dissection", "layers",
+                 "activation", "field", "units"):  # fmt: skip
+        assert f"{name}.pdf: " in captions
         assert (out / "figures" / f"{name}.pdf").stat().st_size > 1000
     again = tmp_path / "again"
     ran = CliRunner().invoke(app, ["rerun", str(out), "--out", str(again), "--quiet"])

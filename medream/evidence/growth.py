@@ -1,0 +1,176 @@
+"""Feature curves of a data set: what grows, how far, and what that comes to in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from medream.errors import ConfigError, ScanError
+from medream.evidence.curves import curves, feature_curves
+from medream.evidence.features import FEATURES
+from medream.evidence.movements import movements, natural_spread
+from medream.scan import Scan
+
+LEAST_PX = 8
+"""Smaller lesions have no shape to measure."""
+LEAST_LESIONS = 5
+"""From so many on the spread between lesions is the unit of movements."""
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """What grew.
+
+    Parameters
+    ----------
+    model : str
+    index : int
+        The class.
+    table : DataFrame
+        Of `feature_curves`.
+    means : DataFrame
+        Of `curves`, over subjects.
+    moved : DataFrame
+        Of `movements`, over subjects.
+    unit : str
+        What movements are measured in, in words.
+    scans, subjects : int
+    left_out : dict of str to str
+        Scans without a place for a region, and why.
+    """
+
+    model: str
+    index: int
+    table: pd.DataFrame
+    means: pd.DataFrame
+    moved: pd.DataFrame
+    unit: str
+    scans: int
+    subjects: int
+    left_out: dict[str, str]
+
+    def verdicts(self, region: str = "fixed") -> dict[str, str]:
+        """Return the verdict of each feature of a kind of region, those that cannot be measured left out."""
+        known = self.moved[(self.moved.region == region) & (self.moved.verdict != "not measurable")]
+        return dict(zip(known.feature, known.verdict, strict=True))
+
+    def summary(self) -> str:
+        """Return what moved and what did not as Markdown."""
+        who = f"{self.scans} scans of {self.subjects} subject{'s' * (self.subjects != 1)}"
+        lines = [f"# What grows when class {self.index} of {self.model} is ascended ({who})", ""]
+        known = self.moved[self.moved.region == "fixed"]
+        for verdict, words in (
+            ("moved", "Moved"), ("did not move", "Did not move"), ("undecided", "Undecided"),
+            ("not measurable", "Not measurable"),
+        ):  # fmt: skip
+            rows = known[known.verdict == verdict]
+            if verdict == "moved" and not len(rows):
+                lines += ["**Moved:** nothing was shown to move.", ""]
+            elif len(rows):
+                said = [
+                    row.feature if verdict == "not measurable"
+                    else f"{row.feature} {row.moved:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+                    for row in rows.itertuples()
+                ]  # fmt: skip
+                lines += [f"**{words}:** {', '.join(said)}.", ""]
+        lines += [
+            f"Movements of the ascended region, beyond those on re-drawn weights, in {self.unit}; means over "
+            "subjects with 95 % intervals. Tests are corrected for the number of features (Holm).", "",
+            "**Not shown by this:** that the network needs the feature, or that it is the only one; an ascent "
+            "changes what is easiest to change. A feature that is not on the list is not found.", "",
+        ]  # fmt: skip
+        if self.left_out:
+            lines += [
+                f"Left out, {len(self.left_out)} scans: {', '.join(self.left_out)}. "
+                + next(iter(self.left_out.values())),
+                "",
+            ]
+        lines.append("Research use, not for diagnosis.")
+        return "\n".join(lines) + "\n"
+
+
+def grow(
+    model: keras.Model,
+    scans: Sequence[Scan],
+    index: int = 1,
+    starts: Sequence[str] = ("scan",),
+    seeds: Sequence[int] = (0, 1, 2),
+    size: tuple[int, int] = (24, 24),
+    **settings: Any,
+) -> Growth:
+    """Ascend a class in scans, measure what grows and judge it.
+
+    Parameters
+    ----------
+    model, scans, index, starts, seeds, size, **settings
+        As for `feature_curves`. Scans without a place for a region are left out.
+
+    Returns
+    -------
+    Growth
+
+    Raises
+    ------
+    ConfigError
+        When no scan has a place for a region, or the network has no such class.
+
+    Examples
+    --------
+    >>> import medream as md
+    >>> model = md.build_unet(md.UNetConfig(levels=1, base_filters=2))
+    >>> scans = md.phantom_scans(2, size=(64, 64))
+    >>> found = grow(model, scans, seeds=(0,), size=(9, 9), steps=2, every=1)
+    >>> found.means.step.max(), sorted(set(found.moved.region))
+    (2, ['fixed', 'predicted'])
+    """
+    classes = max(model.output_shape[-1] - 1, 1)
+    if not 0 <= index <= classes:
+        raise ConfigError(
+            f"{model.name} has no class {index}; expected 0 (background) to {classes}."
+        )
+    left_out: dict[str, str] = {}
+
+    def skip(scan: Scan, error: ScanError) -> None:
+        left_out[scan.source.name] = str(error)
+
+    table = feature_curves(model, scans, index, starts, seeds, size, on_skip=skip, **settings)
+    if not len(table):
+        raise ConfigError(
+            f"None of the {len(scans)} scans has a place for a region of {size[0]} x {size[1]} pixels. "
+            f"{next(iter(left_out.values()), '')}"
+        )
+    spread, unit = _spread(scans, index, table)
+    return Growth(
+        model.name, index, table, curves(table), movements(table, spread), unit,
+        table.scan.nunique(), table.subject.nunique(), left_out,
+    )  # fmt: skip
+
+
+def _spread(scans: Sequence[Scan], index: int, table: pd.DataFrame) -> tuple[dict[str, float], str]:
+    """Return the unit of each feature, and what it is in words."""
+    found: list[tuple[np.ndarray, np.ndarray, tuple[float, float] | None]] = []
+    for scan in scans:
+        if scan.mask is None:
+            continue
+        labels, count = ndimage.label(scan.mask == index, np.ones((3, 3)))
+        found += [
+            (scan.image, labels == k, scan.spacing_mm)
+            for k in range(1, count + 1)
+            if np.count_nonzero(labels == k) >= LEAST_PX
+        ]
+    if len(found) >= LEAST_LESIONS:
+        images, regions, spacings = zip(*found, strict=True)
+        spread = natural_spread(images, regions, spacings)
+        return spread, f"standard deviations between the {len(found)} lesions of the scans"
+    begun = table[(table.step == 0) & (table.region == "fixed") & (table.network == "trained")]
+    deviation = begun.groupby("feature")["value"].std()
+    return (
+        {name: float(deviation.get(name, np.nan)) for name in FEATURES},
+        "standard deviations between the regions before the ascent",
+    )
