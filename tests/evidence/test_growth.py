@@ -28,13 +28,13 @@ def model() -> keras.Model:
 def test_what_looks_for_dark_grows_darker(model):
     scans = phantom_scans(4, seed=2, size=(96, 96), bscans_per_subject=1)
     full = md.Scan(scans[0].image, np.ones((96, 96), np.uint8), source=scans[0].source)
-    found = grow(model, [*scans, full], seeds=(0,), size=(9, 9), steps=20, every=10)
+    found = grow(model, [*scans, full], seeds=(0,), size=(5, 5), steps=20, every=10)
     assert (found.scans, found.subjects) == (4, 4)
     (why,) = found.left_out.values()
     assert "free of lesions" in why
     moved = found.moved[found.moved.region == "fixed"].set_index("feature")
     assert moved.high["intensity"] < 0  # of the interval: down
-    assert moved.trained["components"] == 0  # the region that is ascended stays the same
+    assert moved.trained["area"] == 0  # the region that is ascended stays the same
     means = found.means.set_index(["network", "region", "feature", "step"])["mean"]
     assert means["trained", "fixed", "intensity", 20] < means["trained", "fixed", "intensity", 0]
     assert found.unit.startswith("standard deviations between the")
@@ -71,7 +71,7 @@ def test_command_writes_everything_and_repeats(model, tmp_path):
     model.save(tmp_path / "dark.keras")
     out = tmp_path / "out"
     given = ["evidence", "curves", str(tmp_path / "dark.keras"), str(tmp_path / "scans"), "--out", str(out),
-             "--split", "all", "--seeds", "1", "--size", "9", "9", "--steps", "4", "--every", "2", "--quiet"]  # fmt: skip
+             "--split", "all", "--seeds", "1", "--size", "5", "5", "--steps", "4", "--every", "2", "--quiet"]  # fmt: skip
     ran = CliRunner().invoke(app, given)
     assert ran.exit_code == 0, ran.output
     assert ran.output.splitlines()[-1] == str(out)
@@ -79,7 +79,7 @@ def test_command_writes_everything_and_repeats(model, tmp_path):
     assert record["command"] == "evidence curves"
     assert {row["feature"] for row in record["results"]["movements"]} >= {"intensity", "depth"}
     assert "fixed.pdf: Features of the region" in (out / "caption.txt").read_text()
-    assert "an elliptical region of 9 x 9 pixels" in (out / "methods.txt").read_text()
+    assert "an elliptical region of 5 x 5 pixels" in (out / "methods.txt").read_text()
     assert (out / "figures" / "fixed.pdf").stat().st_size > 1000
     again = tmp_path / "again"
     ran = CliRunner().invoke(app, ["rerun", str(out), "--out", str(again), "--quiet"])
