@@ -51,11 +51,19 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Short name for tables and file names: subject, volume when it differs, B-scan."""
+        """Short name for tables and file names: subject, volume when it differs, B-scan.
+
+        A picture keeps its file's name, which may count from 0 or 1; a B-scan of a volume, or of a TIFF
+        file, which may be one, is counted from 0.
+        """
         parts = [self.subject_id]
         if self.volume_id not in (self.subject_id, "unknown"):
             parts.append(self.volume_id)
-        return "_".join([*parts, f"bscan{self.bscan_index:03d}"])
+        whose = "_".join(parts)
+        if self.picture is None or self.picture.lower().endswith((".tif", ".tiff")):  # or a stack
+            return f"{whose}_bscan{self.bscan_index:03d}"
+        stem = self.picture.rpartition(".")[0].removeprefix(self.subject_id).lstrip("_- ")
+        return f"{whose}_{stem}" if stem else whose
 
     @property
     def picture(self) -> str | None:

@@ -130,7 +130,7 @@ def test_a_folder_of_several_subjects_is_several_volumes(trained, subjects, tmp_
     assert [v.name for v in volumes] == [f"subject0{k}_mixed_mask.nii.gz" for k in (1, 2)]
     assert [nibabel.load(v).shape[-1] for v in volumes] == [3, 3]
     areas = pd.read_csv(out / "areas.csv")
-    numbers = [f"{s}_mixed_bscan00{k}" for s in ("subject01", "subject02") for k in range(3)]
+    numbers = [f"{s}_mixed_bscan0{k}" for s in ("subject01", "subject02") for k in (1, 2, 3)]
     assert list(areas.scan) == numbers
     # Pictures are called as the files, which count from 1.
     files = sorted(file.name for file in subjects.iterdir())
@@ -315,6 +315,7 @@ def test_every_command_has_help_with_an_example():
 
     commands = get_command(app).commands
     inner = [*commands.pop("data").commands.values(), *commands.pop("runs").commands.values()]
+    inner += commands["evidence"].commands.values()
     for command in [*commands.values(), *inner]:
         assert "xample" in command.help, command.name
         for option in command.params:

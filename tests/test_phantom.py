@@ -99,9 +99,10 @@ def test_saved_phantom_reads_back_identical(tmp_path, scans):
     save_phantom(scans[:24], tmp_path)
     data = open_dataset(tmp_path)
     assert len(data) == 24
-    by_name = {scan.source.name: scan for scan in data}
+    by_place = {(s.source.subject_id, s.source.bscan_index): s for s in data}
     for scan in scans[:24]:
-        found = by_name[scan.source.name]
+        found = by_place[scan.source.subject_id, scan.source.bscan_index]
+        assert found.source.name in found.source.path  # files count from 1
         np.testing.assert_array_equal(found.image, scan.image)
         np.testing.assert_array_equal(found.mask, scan.mask)
         assert found.spacing_mm == scan.spacing_mm

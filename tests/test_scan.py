@@ -54,3 +54,8 @@ def test_source_refuses_unknown_laterality():
 def test_source_name_tells_volumes_apart():
     assert Source(subject_id="s1", volume_id="s1", bscan_index=3).name == "s1_bscan003"
     assert Source(subject_id="s1", volume_id="v2", bscan_index=3).name == "s1_v2_bscan003"
+    named = {"subject_id": "s1", "bscan_index": 0}
+    assert Source(path="/scans/s1_04.png", **named).name == "s1_04"
+    assert Source(path="/scans/s1_04.png", volume_id="v2", **named).name == "s1_v2_04"
+    assert Source(path="/scans/0007.PNG", **named).name == "s1_0007"
+    assert Source(path="/scans/s1.tif", **named).name == "s1_bscan000"  # or a stack

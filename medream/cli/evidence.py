@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,14 +39,16 @@ class _PanelFirst(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
-            args = [PANEL, *args]
+            # A slip in the name of a command is no model.
+            if Path(args[0]).exists() or not difflib.get_close_matches(args[0], self.commands):
+                args = [PANEL, *args]
         return super().parse_args(ctx, args)
 
 
 group = typer.Typer(
     cls=_PanelFirst, no_args_is_help=True, rich_markup_mode="rich",
-    help="Say what dreams are evidence of: medream evidence MODEL DATASET --layer NAME --out DIR, or one of the "
-    "commands below.",
+    help="Say what dreams of a layer are evidence of. 'panel' need not be written; its options: medream evidence "
+    "panel --help. Example: medream evidence runs/mine/unet3 my_scans --layer dec1_conv2 --out out/evidence",
 )  # fmt: skip
 app.add_typer(group, name="evidence")
 

@@ -118,6 +118,9 @@ def test_the_card_says_how_it_was_chosen_and_sampled(scans, tmp_path):
     assert (
         "cut from scans with a lesion 80 %, patches with a lesion 60 %, lesion pixels 3 %" in card
     )
+    assert "U-Net with 1 level, " in card
+    assert f"- Trained on: 6 B-scans of {len(training.subjects)} subjects of" in card
+    assert "No epoch found" not in card
     results["threshold"] = {"value": 0.4, "chosen_on": None}
     write_card(tmp_path, md.build_unet(UNET), UNET, config, training, validation, results)
     assert (

@@ -1,5 +1,6 @@
 """Training: what it learns, what it refuses, and that a kill costs nothing."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from medream.errors import ConfigError, OutputError, TrainingError
 from medream.phantom import save_phantom
 from medream.split import LeakWarning
 from medream.store import info_of
+from medream.training import epochs
 
 SMALL = md.UNetConfig(levels=1, base_filters=4)
 BRIEF = md.TrainConfig(epochs=3, batch_size=2, image_size=(32, 32), seed=1)
@@ -109,6 +111,36 @@ def test_stops_when_it_no_longer_helps(scans, tmp_path):
     )
     history = pd.read_csv(md.train(scans, SMALL, config, tmp_path / "m") / "history.csv")
     assert len(history) == 1 + int(history.validation_dice.argmax()) + 2
+
+
+def test_while_nothing_is_found_the_last_epoch_is_kept_and_that_is_said(
+    scans, tmp_path, monkeypatch
+):
+    config = dataclasses.replace(BRIEF, patience=1)
+    judged = []
+
+    def nothing_found(network, *_):
+        if len(judged) == 2 and not stopped:
+            stopped.append(True)
+            raise KeyboardInterrupt
+        judged.append(network.get_weights())
+        return 0.0
+
+    monkeypatch.setattr(epochs, "validation_dice", nothing_found)
+    stopped = []
+    with pytest.raises(KeyboardInterrupt):
+        md.train(scans, SMALL, config, tmp_path / "m")
+    with pytest.warns(UserWarning, match="No epoch found any lesion of the validation scans"):
+        out = md.train(scans, SMALL, config, tmp_path / "m", resume=True)
+    assert len(judged) == 3  # patience 1 has not ended it
+    assert same(judged[-1], weights(out))
+    assert json.loads((out / "run.json").read_text())["results"]["best_epoch"] == 3
+    assert "No epoch found any lesion" in (out / "card.md").read_text()
+    whole, stopped = judged[:], [True]
+    judged.clear()
+    with pytest.warns(UserWarning, match="No epoch found"):
+        md.train(scans, SMALL, config, tmp_path / "whole")
+    assert all(map(same, whole, judged))
 
 
 def test_transfer_starts_from_the_weights_and_freezes(trained, scans, tmp_path):
