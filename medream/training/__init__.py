@@ -21,7 +21,7 @@ from medream.scan import Scan
 from medream.shards import pack
 from medream.split import hold_out
 from medream.store import ModelInfo, info_of, load_model, save_info
-from medream.training.card import results_of, write_card
+from medream.training.card import nothing_learned, results_of, write_card
 from medream.training.census import Census, take_census
 from medream.training.checks import (
     check_censuses,
@@ -188,6 +188,8 @@ def train(
         write_card(folder, model, config, train_config, counted, held_out, results)
         journal.end(results)
         record.write(folder, **results)  # last: the mark of a finished training
+        if is_chief(strategy) and (nothing := nothing_learned(results)):
+            warnings.warn(f"{out}: {nothing}", stacklevel=2)
         add_up(strategy, np.zeros(1, np.int64))  # the others wait for the chief's last word
     return out
 

@@ -12,6 +12,7 @@ import pandas as pd
 from medream.files import write_text
 from medream.training.census import Census
 from medream.training.config import TrainConfig
+from medream.training.validation import best_epoch
 from medream.unet import UNetConfig
 
 
@@ -19,7 +20,7 @@ def results_of(
     history: pd.DataFrame, training: Census, validation: Census, config: TrainConfig
 ) -> dict[str, Any]:
     """Return the headline numbers of a training, and what its patches were drawn from."""
-    best = history.iloc[int(history.validation_dice.argmax())]
+    best = history.iloc[best_epoch(history.validation_dice.tolist())]
     scans = training.shares()["scans with a lesion"]
     return {
         "validation_dice": round(float(best.validation_dice), 6),
@@ -57,6 +58,17 @@ def threshold_words(results: Mapping[str, Any]) -> str:
     )
 
 
+def nothing_learned(results: Mapping[str, Any]) -> str:
+    """Say so when no epoch found anything in the validation scans; otherwise nothing."""
+    if results["validation_dice"] > 0:
+        return ""
+    return (
+        "No epoch found any lesion of the validation scans (Dice 0 throughout; the last epoch was kept): the "
+        "network has learned nothing that can be used. Train longer, with another learning rate, or with more "
+        "patches of lesions (lesion_scans, lesion_patches)."
+    )
+
+
 def write_card(
     folder: Path,
     model: keras.Model,
@@ -70,15 +82,18 @@ def write_card(
     (classes,) = training.classes
     scans, patches = results["sampling"].values()
     lines = [
-        f"# {model.name}: U-Net with {config.levels} levels, {model.count_params():,} parameters",
+        f"# {model.name}: U-Net with {_count(config.levels, 'level')}, {model.count_params():,} parameters",
         "",
         f"- Segments: {', '.join(classes)}",
-        f"- Trained on: {training.scans} B-scans of {len(training.subjects)} subjects of "
+        f"- Trained on: {_count(training.scans, 'B-scan')} of {_count(len(training.subjects), 'subject')} of "
         f"{', '.join(sorted(training.datasets))}",
-        f"- Epoch chosen on: {validation.scans} B-scans of {len(validation.subjects)} other subjects",
+        f"- Epoch chosen on: {_count(validation.scans, 'B-scan')} of "
+        f"{_count(len(validation.subjects), 'other subject')}",
         f"- Validation Dice (pooled pixels): {results['validation_dice']:.3f} at epoch "
         f"{results['best_epoch']}",
     ]
+    if nothing := nothing_learned(results):
+        lines.append(f"- {nothing}")
     if validation.lacking:
         lines.append(
             f"- Without {' and '.join(validation.lacking)}, which no validation scan holds"
@@ -96,6 +111,10 @@ def write_card(
         "devices, diseases or pixel sizes were not tried.",
     ]
     write_text(folder / "card.md", "\n".join(lines) + "\n")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def _rounded(shares: Mapping[str, float]) -> dict[str, float]:

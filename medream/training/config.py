@@ -33,7 +33,8 @@ class TrainConfig:
     augment : bool
         Flip, rotation, shift, shear, zoom and intensity changes (`pipeline.Augmentation`).
     patience : int
-        Stop after this many epochs without a better validation Dice.
+        Stop after this many epochs without a better validation Dice; those before the first that is
+        not 0 do not count.
     seed : int
         Of initial weights, patches, augmentation and dropout.
     loss_settings : {name: number}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -35,7 +34,7 @@ from medream.training.networks import lesion_patches, lesion_pixels, make_traine
 from medream.training.optimizers import make_optimizer
 from medream.training.precision import settle_precision
 from medream.training.state import STATE_FILE, History, claim, load_state, save_history, save_state
-from medream.training.validation import validation_dice
+from medream.training.validation import best_epoch, validation_dice
 
 __all__ = ["STATE_FILE", "Climb"]
 
@@ -95,9 +94,9 @@ class Climb(keras.callbacks.Callback):
 
     @property
     def stale(self) -> int:
-        """Epochs since the best one."""
+        """Epochs since the one that is kept."""
         scores = [row["validation_dice"] for row in self.history]
-        return len(scores) - 1 - int(np.argmax(scores)) if scores else 0
+        return len(scores) - 1 - best_epoch(scores) if scores else 0
 
     def run(self) -> pd.DataFrame:
         config, done = self.config, len(self.history)
@@ -157,7 +156,6 @@ class Climb(keras.callbacks.Callback):
             0.5 if threshold == "validation" else float(threshold),
             partial(add_up, self.strategy),
         )
-        better = dice > self.best
         row = {
             "epoch": epoch + 1,
             "loss": float(logs["loss"]),
@@ -169,7 +167,7 @@ class Climb(keras.callbacks.Callback):
         self.history.append(row)
         self.journal.write(row)
         # The network before the state: stopped between the two, this epoch is trained again.
-        if better:
+        if self.stale == 0:
             save_keras(self.network, self.out / MODEL_FILE)
         save_state(self.out, self._variables(), self.history, self.settings)
         save_history(self.out, self.history)

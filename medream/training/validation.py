@@ -36,6 +36,21 @@ def validation_dice(
     return float(np.mean([overlap(**counted)["dice"] for counted in present]))
 
 
+def best_epoch(dice: Sequence[float]) -> int:
+    """Return the position of the epoch that is kept: the first with the best validation Dice.
+
+    As long as all are 0, it is the last: nothing tells them apart but that it was trained longest, and no
+    epoch is one without improvement yet.
+
+    Examples
+    --------
+    >>> best_epoch([0.0, 0.4, 0.4]), best_epoch([0.0, 0.0])
+    (1, 1)
+    """
+    best = int(np.argmax(dice))
+    return best if dice[best] else len(dice) - 1
+
+
 def choose_threshold(
     model: keras.Model, scans: Sequence[Scan], total: Total = np.asarray
 ) -> tuple[float, float, float]:
