@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from medream.errors import OutputError, nearest
+from medream.errors import OutputError
 from medream.files import RUN_FILE
 from medream.record import RunRecord, read_record
 
@@ -119,13 +121,23 @@ def best_run(
     Raises
     ------
     OutputError
-        When no run has such a number; the nearest names are told.
+        When no run has such a number; the names that there are are told, the nearest first.
     """
     runs = find_runs(folder)
     values = [(numbers_of(record).get(by, math.nan), path, record) for path, record in runs]
     known = [each for each in values if math.isfinite(each[0])]
     if not known:
         names = sorted({name for _, record in runs for name in numbers_of(record)})
-        raise OutputError(f"No run in {folder} has a number {by!r}. {nearest(by, names)}")
+        raise OutputError(f"No run in {folder} has a number {by!r}. {_listed(names, by)}")
     value, path, record = (min if smallest else max)(known, key=lambda each: each[0])
     return path, record, value
+
+
+def _listed(names: Sequence[str], wanted: str) -> str:
+    if not names:
+        return "None of them has a number."
+    near = difflib.get_close_matches(wanted, names, n=5, cutoff=0.5)
+    plain_first = sorted(names, key=lambda name: (name.count("."), name))
+    ordered = [*near, *(name for name in plain_first if name not in near)]
+    more = f", ... ({len(names)} in all: 'medream runs list --json')" if len(names) > 20 else ""
+    return f"The names are: {', '.join(ordered[:20])}{more}."

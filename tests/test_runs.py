@@ -43,6 +43,9 @@ def test_best_is_the_largest_or_the_smallest(folder):
 def test_refusals(folder, tmp_path):
     with pytest.raises(OutputError, match="validation_dice"):
         best_run(folder, "validation_dise")
+    with pytest.raises(OutputError) as caught:
+        best_run(folder, "nonsense")
+    assert str(caught.value).endswith("The names are: best_epoch, validation_dice, pooled.dice.")
     with pytest.raises(OutputError, match="no folder"):
         find_runs(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()

@@ -18,6 +18,10 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as wrong:
+            # What typer quotes of pydantic.
+            wrong.message = wrong.message.removeprefix("Value error, ")
+            raise
         except KeyboardInterrupt as stop:
             # A command that can be continued says so in the exception.
             print(

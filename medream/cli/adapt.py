@@ -86,6 +86,7 @@ def run_adapt(settings: dict[str, Any], out: Path) -> Path:
     from medream.record import RunRecord, input_hashes, read_record
     from medream.store import info_of, load_model
     from medream.training import TrainConfig
+    from medream.training.state import differ
 
     out = Path(out)
     given = {"batch_size": settings["batch_size"]}
@@ -101,7 +102,7 @@ def run_adapt(settings: dict[str, Any], out: Path) -> Path:
             changed = [k for k in settings if begun.settings.get(k) != settings[k]]
             if set(changed) - {"scans", "seeds"}:
                 raise ConfigError(
-                    f"{out} was begun with other settings ({', '.join(changed)} differ). Go on with the "
+                    f"{out} was begun with other settings ({differ(changed)}). Go on with the "
                     "same ones, or choose another folder."
                 )
     open_folder(out, "adapt")

@@ -178,7 +178,17 @@ def train(
         "strategy": strategy,
     }
     load_tensorflow()
+    if resume:
+        _tell_of_nothing_begun(out)
     done(run_train(settings, out, resume, mlflow, cache_dir))
+
+
+def _tell_of_nothing_begun(out: Path) -> None:
+    from medream.progress import say
+    from medream.training.state import STATE_FILE
+
+    if not any(out.glob(f"unet*/{STATE_FILE}")):
+        say(f"train: --resume finds no training in {out} to go on with: it begins anew")
 
 
 def _threshold(text: str) -> float | str:

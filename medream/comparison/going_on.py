@@ -10,6 +10,7 @@ from medream.comparison.plan import VALIDATION_SHARE, Fold
 from medream.errors import OutputError
 from medream.files import open_folder, write_json
 from medream.record import RunRecord, read_record
+from medream.training.state import differ
 
 FOLDS_FILE = "folds.json"
 _MAY_DIFFER = ("levels", "seeds")
@@ -32,7 +33,7 @@ def known_folds(out: Path, record: RunRecord) -> list[Fold]:
     differing = [name for name in now if now[name] != then.get(name)]
     if differing:
         raise OutputError(
-            f"{out} holds a comparison with other settings: {', '.join(differing)} differ. Choose another "
+            f"{out} holds a comparison with other settings: {differ(differing)}. Choose another "
             f"folder, or the same settings; only {' and '.join(_MAY_DIFFER)} may be changed."
         )
     if earlier.inputs != record.inputs:

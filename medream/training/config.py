@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,18 +110,27 @@ class TrainConfig:
     threshold: float | str = "validation"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "image_size", tuple(self.image_size))
+        if isinstance(self.image_size, Iterable):
+            object.__setattr__(self, "image_size", tuple(self.image_size))
         if wrong := _wrong(self):
             raise ConfigError("TrainConfig: " + "; ".join(wrong) + ".")
 
 
 def train_config(settings: Mapping[str, Any]) -> TrainConfig:
-    """Return the `TrainConfig` of a dictionary; unknown names are refused with the nearest known ones."""
+    """Return the `TrainConfig` of a dictionary; unknown names are refused with all else that is wrong."""
     known = TrainConfig.__dataclass_fields__
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        raise ConfigError(f"Training has no setting {unknown[0]!r}. {nearest(unknown[0], known)}")
-    return TrainConfig(**settings)
+    wrong = [
+        f"there is no setting {name!r} ({nearest(name, known).rstrip('.')})"
+        for name in settings
+        if name not in known
+    ]
+    try:
+        config = TrainConfig(**{name: settings[name] for name in settings if name in known})
+    except ConfigError as error:
+        wrong.append(str(error).removeprefix("TrainConfig: ").rstrip("."))
+    if wrong:
+        raise ConfigError("TrainConfig: " + "; ".join(wrong) + ".")
+    return config
 
 
 def _wrong(config: TrainConfig) -> list[str]:
@@ -148,24 +157,39 @@ def _wrong(config: TrainConfig) -> list[str]:
         ("schedule", SCHEDULES),
         ("precision", PRECISIONS),
     ):
-        expect(name, f"one of {', '.join(known)}", getattr(config, name) in known)
-    for name, owner, settings in (
-        ("loss_settings", config.loss, loss_settings if config.loss in LOSSES else None),
-        ("optimizer_settings", config.optimizer, optimizer_settings if config.optimizer in OPTIMIZERS else None),
-    ):  # fmt: skip
-        given, known = getattr(config, name), settings(owner) if settings else {}
-        if unknown := [key for key in given if settings and key not in known]:
+        given = getattr(config, name)
+        expect(name, f"one of {', '.join(known)}", isinstance(given, str) and given in known)
+    for name in ("augment", "deterministic"):
+        expect(name, "true or false", isinstance(getattr(config, name), bool))
+    for name, owner, owners, settings, example in (
+        ("loss_settings", config.loss, LOSSES, loss_settings, '{"gamma": 2}'),
+        (
+            "optimizer_settings",
+            config.optimizer,
+            OPTIMIZERS,
+            optimizer_settings,
+            '{"momentum": 0.5}',
+        ),
+    ):
+        given = getattr(config, name)
+        if not isinstance(given, Mapping):
+            expect(name, f"names with numbers, as in: --set '{name}={example}'", False)
+            continue
+        known = settings(owner) if isinstance(owner, str) and owner in owners else given
+        if unknown := [key for key in given if key not in known]:
             offers = ", ".join(known) or "no settings"
             wrong.append(f"{name} names {', '.join(unknown)}, but {owner} has {offers}")
         fits = all(number(value, 0) for value in given.values())
         expect(name, "finite numbers of at least 0", fits)
     size = config.image_size
-    fits = len(size) == 2 and all(whole(side, 1) for side in size)
+    fits = isinstance(size, tuple) and len(size) == 2 and all(whole(side, 1) for side in size)
     expect("image_size", "(depth, width) in pixels", fits)
     expect("seed", "0 to 2**31 - 1", whole(config.seed, 0) and config.seed < 2**31)
     expect("learning_rate", "a positive number", positive(config.learning_rate))
-    expect("warmup", "fewer epochs than epochs, at least 0",
-           whole(config.warmup, 0) and (config.warmup < config.epochs or not config.warmup))  # fmt: skip
+    short = not config.warmup or (
+        whole(config.warmup, 0) and number(config.epochs, config.warmup + 1)
+    )
+    expect("warmup", "fewer epochs than epochs, at least 0", whole(config.warmup, 0) and short)
     expect("lesion_patches", "a share from 0 to 1", number(config.lesion_patches, 0, 1))
     expect("lesion_scans", "a share from 0 to 1, or None",
            config.lesion_scans is None or number(config.lesion_scans, 0, 1))  # fmt: skip
@@ -175,8 +199,9 @@ def _wrong(config: TrainConfig) -> list[str]:
            config.clip_norm is None or positive(config.clip_norm))  # fmt: skip
     expect("ema", "a decay between 0 and 1, or None",
            config.ema is None or positive(config.ema, below=1))  # fmt: skip
+    rates = config.layer_rates
     expect("layer_rates", "{layer or pattern: factor of at least 0}",
-           all(number(factor, 0) for factor in config.layer_rates.values()))  # fmt: skip
+           isinstance(rates, Mapping) and all(number(factor, 0) for factor in rates.values()))  # fmt: skip
     expect("threshold", 'a probability between 0 and 1, or "validation"',
            config.threshold == "validation" or positive(config.threshold, below=1))  # fmt: skip
     return wrong

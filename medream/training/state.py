@@ -53,12 +53,26 @@ def load_state(folder: Path, variables: Sequence[Any], settings: Mapping[str, An
     differing = _differing(json.loads(json.dumps(settings)), state["settings"])
     if differing:
         raise ConfigError(
-            f"{folder} was begun with other settings ({', '.join(differing)} differ). Resume with "
+            f"{folder} was begun with other settings ({differ(differing)}). Resume with "
             "the same ones, or choose another folder."
+            + (
+                " A training has the length that it was begun with, which the course of its learning rate "
+                f"follows; to train longer, begin a new one from its weights: --from {folder} --out ANOTHER."
+            )
+            * ("epochs" in differing)
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return state["history"]
+
+
+def differ(names: Sequence[str]) -> str:
+    """Say of names that they differ.
+
+    >>> differ(["seed"]), differ(["seed", "loss"])
+    ('seed differs', 'seed, loss differ')
+    """
+    return f"{', '.join(names)} differ" + "s" * (len(names) == 1)
 
 
 def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

@@ -2,12 +2,15 @@
 
 import dataclasses
 import shlex
+import subprocess
+import sys
 
 import pytest
 from test_cli import TRAIN, run
 
 import medream as md
 import medream.cli.train
+import medream.progress
 from medream.phantom import save_phantom
 from medream.training import epochs
 from medream.training.config import train_config
@@ -72,6 +75,8 @@ def test_the_defaults_are_those_of_the_library(monkeypatch):
         (["--set", "accumulate"], 2, "expected NAME=VALUE"),
         (["--loss", "hinge"], 2, "dice_ce"),
         (["--set", "acumulate=2"], 1, "The nearest names are: accumulate"),
+        (["--set", "acumulate=2", "--set", "colour=red", "--ema", "2"], 1, "'colour'"),
+        (["--set", "acumulate=2", "--ema", "2"], 1, "ema is 2.0"),
         (["--ema", "2", "--warmup", "99"], 1, "ema is 2.0"),
         (["--threshold", "best"], 1, "threshold is 'best'"),
     ],
@@ -82,6 +87,27 @@ def test_what_makes_no_sense_is_refused(data, tmp_path, options, code, said):
     if code == 1:  # the words of usage errors go to the terminal itself
         assert said in told
     assert not (tmp_path / "m").exists()
+
+
+def test_a_choice_is_refused_in_plain_words(data):
+    command = [sys.executable, "-m", "medream.cli", "train", str(data), "--loss", "hinge"]
+    done = subprocess.run([*command, "--out", "m"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "'hinge' is not one of" in done.stderr
+    assert "Value error" not in done.stderr
+
+
+def test_resuming_nothing_is_said(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(medream.progress, "say", said.append)
+    settings_of("--resume", monkeypatch=monkeypatch)
+    assert "no training in out to go on with: it begins anew" in said.pop()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "unet3").mkdir(parents=True)
+    (tmp_path / "out" / "unet3" / "checkpoint.npz").touch()
+    settings_of("--resume", monkeypatch=monkeypatch)
+    settings_of(monkeypatch=monkeypatch)
+    assert not said
 
 
 def test_no_network_is_trained_when_one_cannot_be(data, tmp_path):

@@ -176,6 +176,9 @@ def test_a_finished_model_is_not_overwritten(trained, scans):
     other = md.TrainConfig(**{**vars(BRIEF), "ema": 0.9, "loss": "focal"})
     with pytest.raises(ConfigError, match=r"other settings \(loss, ema differ\)"):
         md.train(scans, SMALL, other, trained, resume=True)
+    longer = dataclasses.replace(BRIEF, epochs=9)
+    with pytest.raises(ConfigError, match=r"\(epochs differs\).* to train longer, begin .* --from"):
+        md.train(scans, SMALL, longer, trained, resume=True)
 
 
 def test_loss_that_is_no_number_keeps_the_best_network(scans, tmp_path):
