@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -14,14 +17,31 @@ def unit_limits(ax: Axes, values: np.ndarray) -> None:
         ax.set_ylim(0, 1)
 
 
-def logarithmic(ax: Axes) -> None:
-    """Make the horizontal axis logarithmic, with numbers such as 20 k instead of powers of ten."""
-    ax.set_xscale("log")
-    low, high = ax.get_xlim()
+def logarithmic(ax: Axes, axis: Literal["x", "y"] = "x") -> None:
+    """Make an axis logarithmic, with numbers such as 20 k instead of powers of ten."""
+    ax.set(**{f"{axis}scale": "log"})
+    own = ax.xaxis if axis == "x" else ax.yaxis
+    low, high = own.get_view_interval()
     subs = (1.0,) if high > 200 * low else (1.0, 3.0) if high > 20 * low else (1.0, 2.0, 5.0)
-    ax.xaxis.set_major_locator(LogLocator(subs=subs))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+    own.set_major_locator(LogLocator(subs=subs))
+    own.set_minor_locator(NullLocator())
+    own.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+
+
+def step_ticks(ax: Axes, steps: Iterable[float], most: int = 5) -> None:
+    """Set ticks at steps that were measured: all, or evenly chosen ones with the last if that goes."""
+    ax.set_xticks(_chosen(sorted(set(steps)), most))
+
+
+def _chosen(steps: list[float], most: int) -> list[float]:
+    """Return at most so many of the steps, from the first one on.
+
+    >>> _chosen([0, 5, 10], 5), _chosen([0, 10, 20, 30, 40, 50, 60], 5)
+    ([0, 5, 10], [0, 20, 40, 60])
+    """
+    least = -(-len(steps) // most)
+    ends = [every for every in range(least, len(steps) // 2 + 1) if (len(steps) - 1) % every == 0]
+    return steps[:: ends[0] if ends else least]
 
 
 def compact(value: float) -> str:

@@ -133,12 +133,14 @@ STYLES = {
 class PaperFigure(Figure):
     """A matplotlib figure that keeps its style, so that its own `savefig` obeys it too.
 
-    `provenance` is a line of text that goes into the metadata of the file.
+    `provenance` is a line of text that goes into the metadata of the file; `holds` names what the
+    figure shows of all that its kind could, for `medream.figures.captions.caption`.
     """
 
     def __init__(self, style: Style, width_mm: float, height_mm: float, **settings: Any) -> None:
         self.style = style
         self.provenance = ""
+        self.holds: tuple[str, ...] | None = None
         size = (width_mm / MM_PER_INCH, height_mm / MM_PER_INCH)
         super().__init__(figsize=size, dpi=150, facecolor="white", **settings)
 

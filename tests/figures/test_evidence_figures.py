@@ -8,6 +8,7 @@ from test_panels import words
 
 import medream.figures as figures
 from medream.errors import ConfigError
+from medream.evidence.features import FEATURES
 
 EDGES = (-np.inf, -50.0, 0.0, 50.0, np.inf)
 
@@ -59,7 +60,7 @@ def test_all_are_made_for_print(preset):
     drawn = [
         figures.localization_figure(enrichment(), distances, summary(), style=preset),
         figures.response_figure(response(), style=preset),
-        figures.feature_curves_figure(curves(), verdicts=verdicts, style=preset),
+        figures.feature_curves_figure(curves(), "predicted", verdicts=verdicts, style=preset),
     ]
     assert_for_print(drawn, preset)
 
@@ -106,10 +107,39 @@ def test_features_have_a_panel_each_and_those_without_values_none():
     table = curves()
     table.loc[table.feature == "depth", "mean"] = np.nan
     drawn = figures.feature_curves_figure(table, verdicts={"area": "moved"})
-    titles = [ax.get_title(loc="left") for ax in drawn.axes]
-    assert titles == ["GLCM contrast", "Area: moved", "Roundness", "Sharpness"]
+    assert [text.get_text() for ax in drawn.axes for text in ax.texts] == [
+        "GLCM contrast",
+        "Sharpness",
+    ]
+    drawn = figures.feature_curves_figure(table, "predicted", verdicts={"area": "moved"})
+    heads = [[text.get_text() for text in ax.texts] for ax in drawn.axes]
+    assert heads == [["GLCM contrast"], ["Area", "moved"], ["Roundness"], ["Sharpness"]]
+    assert [ax.get_title(loc="left") for ax in drawn.axes] == list("abcd")
     assert [line.get_ydata().tolist() for line in drawn.axes[0].lines] == [[0, 0.1, 0.2]] * 2
     assert len(figures.feature_curves_figure(curves(1)).axes) == 1
+
+
+def test_every_feature_has_its_unit_and_what_is_over_it_stays_over_it():
+    table = curves(1)
+    table = pd.concat([table.assign(feature=name) for name in FEATURES])
+    said = "not measurable, since nobody has values"
+    drawn = figures.feature_curves_figure(
+        table, "predicted", verdicts=dict.fromkeys(FEATURES, said), area_unit="mm²"
+    )
+    units = [ax.get_ylabel() for ax in drawn.axes]
+    assert all(units)
+    assert dict(zip(FEATURES, units, strict=True))["area"] == "mm²"
+    for ax in drawn.axes:
+        for text in ax.texts:
+            assert text.get_window_extent().x1 <= ax.get_window_extent().x1 + 1
+
+
+def test_flat_curves_are_no_news():
+    table = curves(1).assign(mean=1.0, low=1.0, high=1.0, feature="components")
+    assert figures.feature_curves_figure(table, "predicted").axes[0].get_ylim()[0] == 0
+    moving = figures.feature_curves_figure(curves(1), "predicted").axes[0]
+    assert moving.get_xticks().tolist() == [0, 10, 20]
+    assert moving.get_ylim()[0] < 0 < moving.get_ylim()[1] < 0.5
 
 
 @pytest.mark.parametrize(
