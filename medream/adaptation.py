@@ -235,15 +235,17 @@ def learning_curve(subjects: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_adaptation(found: Adaptation, out: str | Path) -> str:
-    """Write tables, figure and `summary.md` into a folder; return the summary."""
+def write_adaptation(found: Adaptation, out: str | Path, notes: Sequence[str] = ()) -> str:
+    """Write tables, figure and `summary.md`, with `notes` at its end, into a folder; return the summary."""
     out = Path(out)
     for name, table in (("subjects", found.subjects), ("curve", found.curve)):
         with atomic_file(out / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
     for ending in ("pdf", "png"):
         save_figure(adaptation_figure(found.curve), out / f"learning_curve.{ending}")
-    summary = markdown_table(found.curve) + "\n\n" + "\n".join(conclusions(found.curve)) + "\n"
+    summary = (
+        markdown_table(found.curve) + "\n\n" + "\n".join([*conclusions(found.curve), *notes]) + "\n"
+    )
     write_text(out / "summary.md", summary)
     return summary
 
@@ -257,9 +259,13 @@ def conclusions(curve: pd.DataFrame) -> list[str]:
     adapted = [row for row in rows.get(ADAPTED, []) if math.isfinite(row.dice)]
     if adapted:
         best = max(adapted, key=lambda row: row.dice)
+        scans = f"{best.scans} training scan" + "s" * (best.scans != 1)
+        found = f"{_with_interval(best)}, with {scans} ({best.labelled} labelled)"
         said.append(
-            f"Adapted, it has its best, {_with_interval(best)}, with {best.scans} training scans "
-            f"({best.labelled} labelled)."
+            "Adapting did not help: no adapted network has a higher Dice than the network as it is. The best "
+            f"of them has {found}."
+            if best.dice <= rows[AS_IS][0].dice
+            else f"Adapted, it has its best, {found}."
         )
     if SCRATCH in rows:
         scratch = {row.scans: row.dice for row in rows[SCRATCH]}
@@ -277,5 +283,9 @@ def conclusions(curve: pd.DataFrame) -> list[str]:
 
 def _with_interval(row: Any) -> str:
     if not math.isfinite(row.low):
-        return f"{row.dice:.3f} ({row.subjects} subjects: no interval)"
-    return f"{row.dice:.3f} [{row.low:.3f}, {row.high:.3f}] ({row.subjects} subjects)"
+        return f"{row.dice:.3f} ({_subjects(row)}: no interval)"
+    return f"{row.dice:.3f} [{row.low:.3f}, {row.high:.3f}] ({_subjects(row)})"
+
+
+def _subjects(row: Any) -> str:
+    return "1 subject" if row.subjects == 1 else f"{row.subjects} subjects"

@@ -8,10 +8,23 @@ import pytest
 from typer.testing import CliRunner
 
 import medream as md
-from medream.adaptation import ADAPTED, AS_IS, SCRATCH, adapt, conclusions, learning_curve
+import medream.adaptation
+import medream.store
+from medream.adaptation import (
+    ADAPTED,
+    AS_IS,
+    SCRATCH,
+    Adaptation,
+    adapt,
+    conclusions,
+    learning_curve,
+)
 from medream.cli import app
+from medream.cli.adapt import run_adapt
 from medream.errors import ConfigError
 from medream.phantom import phantom_scans, save_phantom
+from medream.record import RunRecord, input_hashes
+from medream.store import ModelInfo
 
 TINY = ("--scans", "1", "--scans", "2", "--seeds", "1", "--steps", "2", "--image-size", "32", "32",
         "--batch-size", "1", "--quiet")  # fmt: skip
@@ -110,4 +123,43 @@ def test_conclusions_without_interval():
         {"way": [AS_IS, ADAPTED], "scans": [0, 1], "labelled": [0, 2], "dice": [0.1, 0.2],
          "low": np.nan, "high": np.nan, "subjects": 1}
     )  # fmt: skip
-    assert "no interval" in conclusions(curve)[0]
+    assert "(1 subject: no interval)" in conclusions(curve)[0]
+    assert (
+        "has its best, 0.200 (1 subject: no interval), with 1 training scan (2"
+        in conclusions(curve)[1]
+    )
+
+
+def test_adapting_that_did_not_help_is_said():
+    curve = pd.DataFrame(
+        {"way": [AS_IS, ADAPTED, ADAPTED], "scans": [0, 1, 2], "labelled": [0, 2, 4],
+         "dice": [0.495, 0.486, 0.4], "low": 0.3, "high": 0.6, "subjects": 5}
+    )  # fmt: skip
+    said = conclusions(curve)[1]
+    assert said.startswith("Adapting did not help: no adapted network has a higher Dice")
+    assert "The best of them has 0.486" in said
+    curve.loc[2, "dice"] = 0.496
+    assert conclusions(curve)[1].startswith("Adapted, it has its best, 0.496")
+
+
+def test_subjects_that_the_model_was_trained_on_are_told(device, tmp_path, monkeypatch):
+    monkeypatch.setattr(medream.store, "load_model", lambda _: None)
+    monkeypatch.setattr(medream.store, "info_of", lambda _: ModelInfo(classes=("fluid",)))
+    curve = pd.DataFrame(
+        {"way": [AS_IS], "scans": [0], "labelled": [0], "dice": [0.1], "low": np.nan, "high": np.nan, "subjects": 1}
+    )  # fmt: skip
+    monkeypatch.setattr(
+        medream.adaptation, "adapt", lambda *_, **__: Adaptation(pd.DataFrame({"x": [1]}), curve)
+    )
+    target = md.open_dataset(device)
+    (tmp_path / "model").mkdir()
+    settings = {"model": str(tmp_path / "model"), "target": str(device), "batch_size": 1,
+                "image_size": [32, 32], "scans": [1], "seeds": 1, "steps": 1, "learning_rate": None,
+                "freeze": [], "scratch": False}  # fmt: skip
+    RunRecord("train", {}, seed=0, inputs=input_hashes(target)).write(tmp_path / "model")
+    with pytest.warns(UserWarning, match="took part in training or chose the epoch"):
+        run_adapt(settings, tmp_path / "out")
+    assert "took part in training" in (tmp_path / "out" / "summary.md").read_text()
+    RunRecord("train", {}, seed=0, inputs={"else": "0" * 64}).write(tmp_path / "model")
+    run_adapt(settings, tmp_path / "out")
+    assert "took part" not in (tmp_path / "out" / "summary.md").read_text()

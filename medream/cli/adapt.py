@@ -81,6 +81,7 @@ def run_adapt(settings: dict[str, Any], out: Path) -> Path:
     """Run `medream adapt` from its record's settings."""
     from medream.adaptation import adapt, write_adaptation
     from medream.adapters import open_dataset
+    from medream.cli.seen import warn_of_seen
     from medream.errors import ConfigError
     from medream.files import RUN_FILE, open_folder
     from medream.record import RunRecord, input_hashes, read_record
@@ -107,12 +108,14 @@ def run_adapt(settings: dict[str, Any], out: Path) -> Path:
                 )
     open_folder(out, "adapt")
     record.write(out)
+    inputs = input_hashes(target)
+    notes = warn_of_seen([settings["model"]], target, inputs)
     found = adapt(
         settings["model"], target, out, numbers=settings["scans"], seeds=settings["seeds"],
         steps=settings["steps"], learning_rate=settings["learning_rate"],
         train_config=TrainConfig(**given), freeze=settings["freeze"], scratch=settings["scratch"],
     )  # fmt: skip
-    write_adaptation(found, out)
+    write_adaptation(found, out, notes)
     curve = json.loads(found.curve.to_json(orient="records"))
-    RunRecord("adapt", settings, inputs=input_hashes(target)).write(out, curve=curve)
+    RunRecord("adapt", settings, inputs=inputs).write(out, curve=curve, notes=notes)
     return out
