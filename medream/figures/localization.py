@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
 
 from medream.errors import ConfigError
-from medream.figures.axes import compact
+from medream.figures.axes import compact, logarithmic
 from medream.figures.bands import checked_table, letter_axes, settle
 from medream.figures.layout import LEGEND, legend_columns
-from medream.figures.style import PALETTE, PaperFigure, Style, fit_text, get_style
+from medream.figures.style import PALETTE, PaperFigure, Style, fit_text, get_style, text_width_mm
 
 _MEASURES = {
     "relevance_mass": "Relevance mass",
@@ -25,6 +26,7 @@ _MEASURES = {
 }
 _MARKERS = "osD^vPX"  # beside the colours, for those who do not tell these apart
 _SPREAD = 0.25
+_LEAST = 0.01  # the smallest ratio that is told from 0
 
 
 def localization_figure(
@@ -36,10 +38,10 @@ def localization_figure(
 ) -> PaperFigure:
     """Draw how many times chance a map's energy lies at lesions, and its density around them.
 
-    Above, a panel for each measure: subjects are points, with the mean and its interval beside them, in
-    the order of the legend. Below,
-    the density by distance from the lesion's border, 1 being that of an even map; the inside of
-    the lesion is grey.
+    Above, a panel for each measure: subjects are points over the name of the map, with the mean and its
+    interval beside them. Below, the density by distance from the lesion's border, 1 being that of an
+    even map; the inside of the lesion is grey. Ratios have logarithmic axes; what is 0, or less than a
+    hundredth, lies on the lower edge, and the axis says so.
 
     Parameters
     ----------
@@ -92,20 +94,28 @@ def localization_figure(
             ax = figure.add_subplot(grid[0, k], sharey=above[0] if above else None)
             above.append(ax)
             _enrichment(ax, table, summary, name, maps, style, width / len(measures))
-        above[0].set_ylabel("Times chance")
+        drawn = [table[name].to_numpy(float) for name in measures]
+        if summary is not None:
+            known = summary[summary.measure.isin(measures) & summary["map"].isin(maps)]
+            drawn += [known[name].to_numpy(float) for name in ("estimate", "low", "high")]
+        below = _ratios(above, drawn, "Times chance")
         panels = list(above)
         if distances:
             panels.append(figure.add_subplot(grid[1, :]))
-            _distances(panels[-1], distances, maps, style)
+            below = _distances(panels[-1], distances, maps, style) or below
         letter_axes(panels, style)
         handles: list[Artist] = [
             Line2D([], [], color=colour, marker=marker, markersize=2 * style.line_pt + 1.5, label=name)
             for name in maps for colour, marker in [_look(maps, name)]
         ]  # fmt: skip
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=legend_columns(maps, width, style), **LEGEND
-        )  # fmt: skip
+        if distances:
+            figure.legend(
+                handles=handles, loc="outside lower center", ncols=legend_columns(maps, width, style),
+                **LEGEND,
+            )  # fmt: skip
     figure.provenance = f"medream {version('medream')}"
+    held = {"means": summary is not None, "distances": bool(distances), "below": below}
+    figure.holds = tuple(name for name, there in held.items() if there)
     return settle(figure)
 
 
@@ -139,18 +149,22 @@ def _enrichment(
                 x + 0.34, row["estimate"], yerr=reach if known else None, color="black", marker=marker,
                 markersize=2 * style.line_pt + 1.5, linestyle="", capsize=1.5 * style.line_pt,
             )  # fmt: skip
-    ax.set_xticks([])  # the legend names them, in this order
-    ax.set_xlim(-0.5, max(len(maps_here), 2) - 0.4)
-    ax.set_ylim(bottom=0.0)
+    shown = max(len(maps_here), 2)
+    ax.set_xticks(
+        range(len(maps_here)), [_name(name, 0.8 * room_mm / shown, style) for name in maps_here]
+    )
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlim(-0.5, shown - 0.4)
     words, size = fit_text(_MEASURES.get(measure, measure), 0.75 * room_mm, style)
     ax.set_xlabel(words, fontsize=size)
 
 
 def _distances(
     ax: Axes, distances: Mapping[str, pd.DataFrame], maps: list[str], style: Style
-) -> None:
-    """Draw densities over bins of one width each: their edges are far from even."""
+) -> bool:
+    """Draw densities over bins of one width each, whose edges are far from even; tell of `_ratios`."""
     edges: np.ndarray | None = None
+    drawn: list[np.ndarray] = []
     for name, table in distances.items():
         checked_table(table, ("from_um", "to_um", "density"), f"energy by distance of {name}")
         own = np.append(table.from_um.to_numpy(float), float(table.to_um.iloc[-1]))
@@ -165,7 +179,16 @@ def _distances(
         density = table.density.to_numpy(float)
         if {"low", "high"} <= set(table.columns):
             ax.fill_between(x, table.low, table.high, color=colour, alpha=0.2, linewidth=0)
-        ax.plot(x, density, color=colour, marker=marker, markersize=2 * style.line_pt + 1.5)
+            drawn += [table.low.to_numpy(float), table.high.to_numpy(float)]
+        drawn.append(density)
+        ax.plot(
+            x,
+            density,
+            color=colour,
+            marker=marker,
+            markersize=2 * style.line_pt + 1.5,
+            clip_on=False,
+        )
     assert edges is not None
     ax.axhline(1.0, color="0.4", linestyle=(0, (4, 2)), zorder=0)
     inside = int(np.sum(edges[1:] <= 0))
@@ -175,6 +198,33 @@ def _distances(
     words = [compact(edge).replace("-", "\N{MINUS SIGN}") for _, edge in ticks]
     ax.set_xticks([k for k, _ in ticks], words)
     ax.set_xlim(0, len(edges) - 1)
-    ax.set_ylim(bottom=0.0)
     ax.set_xlabel("Distance from the lesion's border (µm), inside below 0")
-    ax.set_ylabel("Density (even = 1)")
+    return _ratios([ax], drawn, "Density (even = 1)")
+
+
+def _name(name: str, room_mm: float, style: Style) -> str:
+    """Return a map's name in as many lines as it needs."""
+    if text_width_mm(name, style.small_pt, style) > room_mm:
+        name = "\n".join(name.rsplit(" ", 1))
+    return "\n".join(fit_text(line, room_mm, style)[0] for line in name.split("\n"))
+
+
+def _ratios(axes: Sequence[Axes], values: Sequence[np.ndarray], words: str) -> bool:
+    """Make vertical axes of ratios logarithmic around 1; tell whether anything lies on their lower edge."""
+    known = np.concatenate([np.ravel(each) for each in values] + [np.ones(1)])
+    known = known[np.isfinite(known)]
+    seen = known[known >= _LEAST]
+    low, high = 0.8 * seen.min(), 1.25 * seen.max()
+    below = bool((known < _LEAST).any())
+    for ax in axes:
+        ax.set_ylim(low, high)
+        logarithmic(ax, "y")
+        for points in ax.collections:
+            if isinstance(points, PathCollection):
+                places = np.asarray(points.get_offsets())
+                places[:, 1] = np.maximum(places[:, 1], low)
+                points.set_offsets(places)
+        for line in ax.lines:
+            line.set_ydata(np.maximum(np.asarray(line.get_ydata(), float), low))
+    axes[0].set_ylabel(f"{words}\nless at the edge" if below else words)
+    return below

@@ -74,9 +74,36 @@ def test_subjects_are_points_beside_the_mean_with_its_interval():
     assert interval[:, 1].tolist() == pytest.approx([2.2, 3.8])
     assert not mass.containers[1].has_yerr  # one that is not known is not drawn
     assert not pointing.containers
-    assert mass.lines[0].get_ydata() == [1.0, 1.0]  # chance
+    assert list(mass.lines[0].get_ydata()) == [1.0, 1.0]  # chance
     assert distances.get_ylabel() == "Density (even = 1)"
     assert "Seg" not in " ".join(words(drawn))
+
+
+def test_maps_are_named_below_their_points():
+    long = enrichment().replace({"map": {"Control": "gradient x input of all pixels"}})
+    for ax in figures.localization_figure(long).axes:
+        named = [
+            (x, label.get_text().replace("\n", " "))
+            for x, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=False)
+        ]
+        assert named == [(0, "Dream"), (1, "gradient x input of all pixels")]
+    assert not figures.localization_figure(enrichment()).legends  # it would say the same again
+
+
+def test_ratios_have_logarithmic_axes_with_zeros_on_their_edge():
+    drawn = figures.localization_figure(
+        enrichment(), {"Dream": bins((3.0, 0.0, 1.0, 0.5))}, summary()
+    )
+    mass, pointing, distances = drawn.axes
+    assert {ax.get_yscale() for ax in drawn.axes} == {"log"}
+    lowest = pointing.get_ylim()[0]
+    assert 0 < lowest < 0.5
+    assert pointing.collections[0].get_offsets()[:, 1].tolist() == [1.0, 2.0, lowest]
+    assert distances.lines[0].get_ydata()[1] == distances.get_ylim()[0]
+    assert "less at the edge" in mass.get_ylabel()
+    assert "less at the edge" in distances.get_ylabel()
+    assert drawn.holds == ("means", "distances", "below")
+    assert "below" not in figures.localization_figure(enrichment().drop(columns="pointing")).holds
 
 
 def test_bins_are_named_by_their_edges_and_the_inside_is_grey():
