@@ -38,10 +38,11 @@ class _PanelFirst(TyperGroup):
     """A group whose own arguments are those of its first command, which need not be named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
-            # A slip in the name of a command is no model.
-            if Path(args[0]).exists() or not difflib.get_close_matches(args[0], self.commands):
-                args = [PANEL, *args]
+        first = args[0] if args else "--help"
+        # A slip in the name of a command is no model.
+        slip = not Path(first).exists() and difflib.get_close_matches(first, self.commands)
+        if first not in self.commands and first != "--help" and not slip:
+            args = [PANEL, *args]
         return super().parse_args(ctx, args)
 
 
@@ -122,7 +123,7 @@ def _json(value: Any) -> str:
 
 def run_evidence(settings: dict[str, Any], out: Path) -> Path:
     """Run `medream evidence` from its record's settings."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from medream.evidence.panel import evidence as gather
     from medream.evidence.writing import write_panel
@@ -137,7 +138,7 @@ def run_evidence(settings: dict[str, Any], out: Path) -> Path:
     beside = _beside(settings["beside"], model.name)
     shuffled = None if settings["shuffled"] is None else load_model(settings["shuffled"])
     retrained = [load_model(each) for each in settings["retrained"]]
-    scans = _scans(settings)
+    scans, notes = _scans(settings)
     record = RunRecord("evidence", settings, seed=settings["seed"], inputs=input_hashes(scans))
     with result_folder(out, "evidence") as folder:
         panel = gather(
@@ -145,6 +146,7 @@ def run_evidence(settings: dict[str, Any], out: Path) -> Path:
             stages=settings["stages"], rounds=settings["rounds"], steps=settings["steps"],
             seed=settings["seed"],
         )  # fmt: skip
+        panel = replace(panel, notes=tuple(notes))
         write_panel(panel, folder, scans, record, settings["style"])
         record.write(
             folder, run_id=run_id(record), findings=[asdict(each) for each in panel.findings]
@@ -152,14 +154,23 @@ def run_evidence(settings: dict[str, Any], out: Path) -> Path:
     return Path(out)
 
 
-def _scans(settings: dict[str, Any]) -> list[Any]:
-    """Return the scans that a record's settings name."""
+def _scans(settings: dict[str, Any]) -> tuple[list[Any], list[str]]:
+    """Return the scans that a record's settings name, and what is to be said of them."""
     from medream.adapters import open_dataset
+    from medream.cli.seen import warn_of_seen
+    from medream.record import input_hashes
 
     split = None if settings["split"] == "all" else settings["split"]
     dataset = open_dataset(settings["dataset"], split=split)
     chosen = _evenly([source.subject_id for source in dataset.sources], settings["limit"])
-    return list(dataset.only(chosen))
+    chosen_ones = dataset.only(chosen)
+    scans = list(chosen_ones)
+    hashes = {
+        scan.source.name: digest for scan in scans for digest in input_hashes([scan]).values()
+    }
+    return scans, warn_of_seen(
+        [settings["model"]], chosen_ones, hashes, "what is found need not hold for others"
+    )
 
 
 def _beside(refs: list[str], own: str) -> dict[str, Any]:
@@ -227,6 +238,8 @@ def curves(
 
 def run_curves(settings: dict[str, Any], out: Path) -> Path:
     """Run `medream evidence curves` from its record's settings."""
+    from dataclasses import replace
+
     from medream.evidence.growth import grow
     from medream.evidence.growth_report import write_growth
     from medream.figures.provenance import run_id
@@ -236,7 +249,8 @@ def run_curves(settings: dict[str, Any], out: Path) -> Path:
     from medream.store import load_model
 
     get_style(settings["style"])
-    model, scans = load_model(settings["model"]), _scans(settings)
+    model = load_model(settings["model"])
+    scans, notes = _scans(settings)
     first = settings["seed"]
     record = RunRecord("evidence curves", settings, seed=first, inputs=input_hashes(scans))
     with result_folder(out, "evidence curves") as folder:
@@ -245,6 +259,7 @@ def run_curves(settings: dict[str, Any], out: Path) -> Path:
             range(first, first + settings["seeds"]), tuple(settings["size"]),
             steps=settings["steps"], every=settings["every"],
         )  # fmt: skip
+        growth = replace(growth, notes=tuple(notes))
         write_growth(growth, folder, scans, record, settings["style"])
         moved = growth.moved.astype(object).where(growth.moved.notna(), None)
         record.write(folder, run_id=run_id(record), movements=moved.to_dict("records"))

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 
-def warn_of_seen(models: Sequence[str], scans: Any, hashes: Mapping[str, str]) -> list[str]:
+def warn_of_seen(
+    models: Sequence[str],
+    scans: Any,
+    hashes: Mapping[str, str],
+    consequence: str = "these scores flatter the model",
+) -> list[str]:
     """Warn of subjects among the scans that a model was trained on, or whose epoch they chose.
 
     They are told by the data set's path and their names, or by the bytes of their files.
@@ -28,8 +33,8 @@ def warn_of_seen(models: Sequence[str], scans: Any, hashes: Mapping[str, str]) -
     everybody = {source.subject_id for source in scans.sources}
     shown = ", ".join(sorted(seen)[:6]) + (", ..." if len(seen) > 6 else "")
     note = (
-        f"Of {len(everybody)} subjects, {len(seen)} took part in training or chose the epoch ({shown}): these "
-        "scores flatter the model."
+        f"Of {len(everybody)} subjects, {len(seen)} took part in training or chose the epoch ({shown}): "
+        f"{consequence}."
     )
     warnings.warn(note, stacklevel=2)
     return [note]

@@ -31,6 +31,10 @@ FEATURES = {
     "neighbour": "mean of the brightest quarter of what lies within 3 pixels: a bright layer there",
 }
 """What `measure` gives, in words."""
+OF_PLACE = (
+    "area", "components", "component_area", "roundness", "elongation", "orientation", "depth",
+)  # fmt: skip
+"""Features of the region alone, whatever the image."""
 _LEVELS = 16
 
 

@@ -52,12 +52,22 @@ class Finding:
         What it does not show.
     present : bool or None
         Whether there is evidence; None where the sentence only describes.
+    tested : bool
+        Whether there was a test; without one nothing is shown, for or against.
     """
 
     topic: str
     sentence: str
     not_shown: str
     present: bool | None = None
+    tested: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """Return "Shown", "Not shown", "Not tested" or "Measured"."""
+        if self.present is None:
+            return "Measured"
+        return ("Shown" if self.present else "Not shown") if self.tested else "Not tested"
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ class Draft:
     not_shown: str
     p: float | None = None
     present: bool | None = None
+    untested: str = "no test: too few subjects"
 
 
 def settled(drafts: Sequence[Draft]) -> tuple[Finding, ...]:
@@ -76,14 +87,19 @@ def settled(drafts: Sequence[Draft]) -> tuple[Finding, ...]:
     corrected = dict(zip(tested, holm([drafts[k].p for k in tested]), strict=True))  # type: ignore[misc]
     found = []
     for number, each in enumerate(drafts):
-        present, words = each.present, "no test: too few subjects"
+        present, words = each.present, each.untested
         if number in corrected:
             p = corrected[number]
             words = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
             present = bool(each.present) and p < ALPHA
         elif each.present is not None:
             present = False
-        found.append(Finding(each.topic, each.sentence.format(p=words), each.not_shown, present))
+        found.append(
+            Finding(
+                each.topic, each.sentence.format(p=words), each.not_shown, present,
+                tested=each.present is None or number in corrected,
+            )
+        )  # fmt: skip
     return tuple(found)
 
 
@@ -177,10 +193,14 @@ def look_at_lesions(
         maps = {name: np.squeeze(values) * valid for name, values in maps.items()}
         seen.append(Seen(scan, lesion, score, maps))
     if not seen:
-        raise ConfigError(
-            "No scan has a lesion within the retina, so that there is nothing to find."
-        )
+        raise ConfigError(_nothing([scan for scan, _ in own]))
     return seen
+
+
+def _nothing(scans: Sequence[Scan]) -> str:
+    if all(scan.mask is None for scan in scans):
+        return "None of the scans has a mask, so that nobody knows where the lesions are."
+    return "No scan has a lesion within the retina, so that there is nothing to find."
 
 
 def strength(model: keras.Model, layer: str, scan: Scan) -> np.ndarray:
@@ -230,31 +250,29 @@ def localization_findings(
         if math.isfinite((each := interval(name)).estimate)
     )
     apart = pd.DataFrame(by_subject)[["dream", "control"]].dropna()
+    apart = apart[(apart > 0).all(axis=1)]
     test = paired_test(np.log(apart.to_numpy()) @ [1, -1])
+    beyond = len(apart) > 0 and np.log(apart.dream / apart.control).mean() > 0
     return [
         Draft(
-            "Localisation",
-            f"Dreams of {layer} put {_words(dream.estimate, dream.low, dream.high)} times as much energy in "
-            f"lesions as in the same shapes elsewhere in the retina ({{p}}, {_people(int(mass.subjects))}, "
-            f"{int(mass.scans)} scans). For comparison: {others}.",
-            "Energy in a lesion may come from its contrast and its edges, which any network answers to: "
-            "see the control. It does not say that the network segments by what the dream shows.",
-            float(mass.p),
-            bool(dream.low > 1 if math.isfinite(dream.low) else dream.estimate > 1),
-        ),
-        Draft(
             "Localisation beyond the control",
-            f"The same dreams on re-drawn weights: {_words(control.estimate, control.low, control.high)} times. "
-            f"Dream over control: {_ratio(apart)} ({{p}}, {_people(len(apart))}).",
-            "A dream that is no more in lesions than its control shows where the scan has edges, and "
-            "nothing that was learned about lesions.",
+            f"Dreams of {layer} put {_words(dream.estimate, dream.low, dream.high)} times as much energy in "
+            f"lesions as in the same shapes elsewhere in the retina (p = {mass.p:.3f} over {rounds} such places "
+            f"in these {int(mass.scans)} scans, which says nothing of other people), the same dreams on re-drawn "
+            f"weights {_words(control.estimate, control.low, control.high)} times; dream over control "
+            f"{_ratio(apart)} ({{p}}, {_people(len(apart))}). For comparison: {others}.",
+            "A dream that is no more in lesions than its control shows where the scan has edges and contrast, "
+            "which any network answers to, and nothing that was learned about lesions. One that is does not "
+            "say that the network segments by what it shows.",
             None if test.p_value is None or not math.isfinite(test.p_value) else test.p_value,
-            bool(np.log(apart.dream / apart.control).mean() > 0),
-        ),
+            bool(beyond and dream.estimate > 1),
+        )
     ]
 
 
 def _ratio(apart: pd.DataFrame) -> str:
+    if not len(apart):
+        return "undefined"
     found = bootstrap_interval(np.log(apart.to_numpy()) @ [1, -1])
     return _words(math.exp(found.estimate), math.exp(found.low), math.exp(found.high))
 
@@ -263,6 +281,8 @@ def faithfulness_findings(
     seen: Sequence[Seen], layer: str, tables: dict[str, pd.DataFrame]
 ) -> list[Draft]:
     """Say whether the pixels that a map calls large are those that the lesions' score hangs on."""
+    if not seen:
+        raise ConfigError("There are no lesions whose score could be measured.")
     rows = []
     for each in seen:
         for name, energy in each.maps.items():
@@ -300,8 +320,9 @@ def faithfulness_findings(
         Draft(
             "Deletion and insertion",
             f"Blurring the pixels that the dream of {layer} changed most, a tenth of the scan at a time, takes "
-            f"the network's score of the lesions away faster than those of its control by "
-            f"{_words(*_mean(lower))} of area ({{p}}, {_people(len(apart))}). Areas under deletion, small "
+            f"the network's score of the lesions away {'faster' if lower.mean() > 0 else 'more slowly'} than "
+            f"those of its control; difference of areas {_words(*_mean(lower))} ({{p}}, {_people(len(apart))}). "
+            f"Areas under deletion, small "
             f"where the pixels mattered: {listed('deletion')}; under insertion, large: "
             f"{listed('insertion')}.",
             "Blurred pixels are strange to the network as well; and what matters for the score is not yet what "
@@ -450,12 +471,15 @@ def unit_findings(
         drafts += [
             Draft(
                 "Ablation",
-                f"Without its {row.units} named units {row.name} loses {row.fall:.3f} of Dice "
-                f"({row.dice:.3f}), without as many random ones {row.fall_random:.3f}; more by "
-                f"{_words(row.difference, row.low, row.high, 3)} ({{p}}).",
+                f"The Dice of {row.name} is {row.dice:.3f}. Without the {row.units} units that are named after it "
+                f"it falls by {row.fall:.3f}, without as many others by {row.fall_random:.3f} on average; "
+                f"difference {_words(row.difference, row.low, row.high, 3)} ({{p}}, the named ones against "
+                f"{row.choices} other choices of units).",
                 "Units that are strong for any reason cost more; they were named on the same scans.",
-                None if pd.isna(row.p) else float(row.p),
+                # Of few choices even the most costly one is no rarity.
+                None if pd.isna(row.p) or (row.choices + 1) * ALPHA < 1 else float(row.p),
                 bool(row.difference > 0),
+                "no test: too few other choices",
             )
             for row in rows
         ]

@@ -14,9 +14,10 @@ from scipy import ndimage
 from medream.errors import ConfigError, ScanError
 from medream.evidence.curves import curves, feature_curves
 from medream.evidence.features import FEATURES
-from medream.evidence.movements import movements, natural_spread
+from medream.evidence.movements import MARGIN, VERDICTS, movements, natural_spread
 from medream.scan import Scan
 
+REGIONS = {"fixed": "In the region that was ascended", "predicted": "Where the network sees the class"}
 LEAST_PX = 8
 """Smaller lesions have no shape to measure."""
 LEAST_LESIONS = 5
@@ -43,6 +44,8 @@ class Growth:
     scans, subjects : int
     left_out : dict of str to str
         Scans without a place for a region, and why.
+    notes : tuple of str
+        What else a reader must know.
     """
 
     model: str
@@ -54,9 +57,10 @@ class Growth:
     scans: int
     subjects: int
     left_out: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     def verdicts(self, region: str = "fixed") -> dict[str, str]:
-        """Return the verdict of each feature of a kind of region, those that cannot be measured left out."""
+        """Return the verdict of each feature of a kind of region that could be measured."""
         known = self.moved[(self.moved.region == region) & (self.moved.verdict != "not measurable")]
         return dict(zip(known.feature, known.verdict, strict=True))
 
@@ -64,11 +68,31 @@ class Growth:
         """Return what moved and what did not as Markdown."""
         who = f"{self.scans} scans of {self.subjects} subject{'s' * (self.subjects != 1)}"
         lines = [f"# What grows when class {self.index} of {self.model} is ascended ({who})", ""]
-        known = self.moved[self.moved.region == "fixed"]
-        for verdict, words in (
-            ("moved", "Moved"), ("did not move", "Did not move"), ("undecided", "Undecided"),
-            ("not measurable", "Not measurable"),
-        ):  # fmt: skip
+        lines += [line for note in self.notes for line in (f"**Note:** {note}", "")]
+        for region, heading in REGIONS.items():
+            lines += [f"## {heading}", "", *self._said(self.moved[self.moved.region == region])]
+        lines += [
+            "Movements are means over subjects with 95 % intervals, beyond those on re-drawn weights, in "
+            f"{self.unit}. A feature did not move where the interval lies within {MARGIN:g} of 0. Exact "
+            "signed-rank tests over subjects, corrected for the number of features (Holm); none where so few "
+            "subjects could not be significant. Not measurable: the feature had no value, or does not vary.", "",
+            "**Not shown by this:** that the network needs the feature, or that it is the only one; an ascent "
+            "changes what is easiest to change. A feature that is not on the list is not found.", "",
+            *(f"- {name}: {FEATURES[name]}" for name in dict.fromkeys(self.moved.feature)), "",
+        ]  # fmt: skip
+        if self.left_out:
+            count = len(self.left_out)
+            lines += [
+                f"Left out, {count} scan{'s' * (count != 1)}: {', '.join(self.left_out)}. "
+                + next(iter(self.left_out.values())),
+                "",
+            ]
+        lines.append("Research use, not for diagnosis.")
+        return "\n".join(lines) + "\n"
+
+    def _said(self, known: pd.DataFrame) -> list[str]:
+        lines = []
+        for verdict in VERDICTS:
             rows = known[known.verdict == verdict]
             if verdict == "moved" and not len(rows):
                 lines += ["**Moved:** nothing was shown to move.", ""]
@@ -78,21 +102,8 @@ class Growth:
                     else f"{row.feature} {row.moved:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
                     for row in rows.itertuples()
                 ]  # fmt: skip
-                lines += [f"**{words}:** {', '.join(said)}.", ""]
-        lines += [
-            f"Movements of the ascended region, beyond those on re-drawn weights, in {self.unit}; means over "
-            "subjects with 95 % intervals. Tests are corrected for the number of features (Holm).", "",
-            "**Not shown by this:** that the network needs the feature, or that it is the only one; an ascent "
-            "changes what is easiest to change. A feature that is not on the list is not found.", "",
-        ]  # fmt: skip
-        if self.left_out:
-            lines += [
-                f"Left out, {len(self.left_out)} scans: {', '.join(self.left_out)}. "
-                + next(iter(self.left_out.values())),
-                "",
-            ]
-        lines.append("Research use, not for diagnosis.")
-        return "\n".join(lines) + "\n"
+                lines += [f"**{verdict.capitalize()}:** {', '.join(said)}.", ""]
+        return lines
 
 
 def grow(

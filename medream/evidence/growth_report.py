@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medream.dream import DreamConfig
 from medream.errors import MedreamError
-from medream.evidence.growth import Growth
+from medream.evidence.growth import REGIONS, Growth
 from medream.evidence.subjects import RESAMPLES
 from medream.figures import Report, feature_curves_figure, save_figure
 from medream.figures.captions import caption, write_texts
@@ -16,11 +16,6 @@ from medream.figures.provenance import provenance_line
 from medream.files import write_text
 from medream.record import RunRecord
 from medream.scan import Scan
-
-REGIONS = {
-    "fixed": "In the region that was ascended",
-    "predicted": "Where the network sees the class",
-}
 
 
 def write_growth(
@@ -53,11 +48,14 @@ def write_growth(
     asked = record.settings
     report = Report(f"What grows when class {growth.index} of {growth.model} is ascended")
     for paragraph in growth.summary().split("\n\n")[1:]:
-        report.text(paragraph.replace("**", ""))
+        if paragraph.startswith("## "):
+            report.heading(paragraph.removeprefix("## "))
+        else:
+            report.text(paragraph.replace("**", ""))
     captions = {}
     objective = f"class {growth.index}"
     for region, words in REGIONS.items():
-        report.heading(words)
+        report.heading(f"{words}: curves")
         try:
             figure = feature_curves_figure(
                 growth.means, region, verdicts=growth.verdicts(region), style=style

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medream.evidence.features import FEATURES, measure
+from medream.evidence.features import FEATURES, OF_PLACE, measure
 from medream.evidence.retina import retina_bounds
 from medream.statistics import bootstrap_interval, holm, paired_test
 
-VERDICTS = ("moved", "did not move", "undecided", "not measurable")
+VERDICTS = ("moved", "did not move", "undecided", "not tested", "not measurable")
+MARGIN = 0.5
+"""Spreads within which a feature counts as one that did not move."""
 
 
 def natural_spread(
@@ -55,7 +57,7 @@ def movements(
     spread: Mapping[str, float],
     over: str = "subject",
     alpha: float = 0.05,
-    margin: float = 0.5,
+    margin: float = MARGIN,
     resamples: int = 9999,
 ) -> pd.DataFrame:
     """Return how far each feature moved, beyond what it does on re-drawn weights, with a verdict.
@@ -81,9 +83,10 @@ def movements(
     Returns
     -------
     DataFrame
-        One row for each region and feature, in spreads: `moved` (trained less control), `low`, `high`,
-        `trained`, `control`, then `p` (corrected), `n` and the `verdict`: "moved" (p < alpha), "did not
-        move" (interval within the margin), "undecided" (neither: more subjects would tell), or
+        One row for each region and feature (of the fixed region those that the image decides), in
+        spreads: `moved` (trained less control), `low`, `high`, `trained`, `control`, then `p` (corrected), `n`
+        and the `verdict`: "moved" (p < alpha), "did not move" (interval within the margin), "undecided" (neither:
+        more subjects would tell), "not tested" (so few subjects that no test could be significant), or
         "not measurable" (fewer than two subjects with a value, or no spread). `against` is
         "nothing" where the control has no value, and the trained network's movement stands alone.
     """
@@ -93,6 +96,7 @@ def movements(
             {"region": region, "feature": name}
             | _movement(part[part.feature == name], spread.get(name, np.nan), over, resamples)
             for name in FEATURES
+            if region != "fixed" or name not in OF_PLACE
         ]
         tested = [row for row in found if row["n"] > 1]
         p = holm(
@@ -108,7 +112,7 @@ def movements(
             elif -margin <= row["low"] and row["high"] <= margin:
                 row["verdict"] = "did not move"
             else:
-                row["verdict"] = "undecided"
+                row["verdict"] = "undecided" if np.isfinite(corrected) else "not tested"
         rows += found
     return pd.DataFrame(rows).drop(columns="values", errors="ignore")
 

@@ -56,6 +56,8 @@ class Panel:
         Of all dreams.
     views : Views, optional
         What other figures show.
+    notes : tuple of str
+        What else a reader must know, such as that the scans were trained on.
     """
 
     model: str
@@ -69,14 +71,15 @@ class Panel:
     failed: dict[str, str]
     config: DreamConfig = field(default_factory=DreamConfig)
     views: Views | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return the findings as Markdown: what is shown and what is not, side by side."""
         who = f"{self.scans} scans of {self.subjects} subject{'s' * (self.subjects != 1)}"
         lines = [f"# Evidence for dreams of {self.layer} of {self.model} ({who})", ""]
+        lines += [line for note in self.notes for line in (f"**Note:** {note}", "")]
         for each in self.findings:
-            said = {True: "Shown", False: "Not shown", None: "Measured"}[each.present]
-            lines += [f"**{each.topic}. {said}:** {each.sentence}", "",
+            lines += [f"**{each.topic}. {each.verdict}:** {each.sentence}", "",
                       f"**Not shown by this:** {each.not_shown}", ""]  # fmt: skip
         for name, why in self.failed.items():
             lines += [f"**{name}. Not measured:** {why}", ""]

@@ -79,9 +79,10 @@ def write_panel(
     for name, table in panel.tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
     report = Report(f"Evidence for dreams of {panel.layer} of {panel.model}")
+    for note in panel.notes:
+        report.text(f"Note: {note}")
     for each in panel.findings:
-        said = {True: "Shown", False: "Not shown", None: "Measured"}[each.present]
-        report.heading(f"{each.topic}. {said}")
+        report.heading(f"{each.topic}. {each.verdict}")
         report.text(f"{each.sentence}\n\nNot shown by this: {each.not_shown}")
     for name, why in panel.failed.items():
         report.heading(f"{name}. Not measured").text(why)

@@ -34,7 +34,7 @@ def test_what_looks_for_dark_grows_darker(model):
     assert "free of lesions" in why
     moved = found.moved[found.moved.region == "fixed"].set_index("feature")
     assert moved.high["intensity"] < 0  # of the interval: down
-    assert moved.trained["area"] == 0  # the region that is ascended stays the same
+    assert "area" not in moved.index  # the region that is ascended stays the same
     means = found.means.set_index(["network", "region", "feature", "step"])["mean"]
     assert means["trained", "fixed", "intensity", 20] < means["trained", "fixed", "intensity", 0]
     assert found.unit.startswith("standard deviations between the")
@@ -42,18 +42,18 @@ def test_what_looks_for_dark_grows_darker(model):
 
 def test_summary_says_what_moved_and_what_did_not():
     moved = pd.DataFrame(
-        [("fixed", "intensity", -2.0, -2.5, -1.5, "moved"), ("fixed", "depth", 0.1, -0.1, 0.2, "did not move"),
+        [("fixed", "intensity", -2.0, -2.5, -1.5, "moved"), ("fixed", "contrast", 0.1, -0.1, 0.2, "did not move"),
          ("predicted", "area", 9.0, 8.0, 10.0, "moved")],
         columns=["region", "feature", "moved", "low", "high", "verdict"],
     )  # fmt: skip
     empty = pd.DataFrame()
     said = Growth("unet", 1, empty, empty, moved, "spreads", 3, 2, {"b": "Too small."}).summary()
     assert "**Moved:** intensity -2.00 [-2.50, -1.50]." in said
-    assert "**Did not move:** depth +0.10 [-0.10, +0.20]." in said
-    assert "area" not in said
-    assert "Left out, 1 scans: b. Too small." in said
+    assert "**Did not move:** contrast +0.10 [-0.10, +0.20]." in said
+    assert "**Moved:** area +9.00" in said.partition("Where the network sees")[2]
+    assert "Left out, 1 scan: b. Too small." in said
     assert "**Not shown by this:**" in said
-    none = Growth("unet", 1, empty, empty, moved[1:], "spreads", 3, 2, {}).summary()
+    none = Growth("unet", 1, empty, empty, moved[1:2], "spreads", 3, 2, {}).summary()
     assert "nothing was shown to move" in none
 
 
@@ -71,7 +71,8 @@ def test_command_writes_everything_and_repeats(model, tmp_path):
     model.save(tmp_path / "dark.keras")
     out = tmp_path / "out"
     given = ["evidence", "curves", str(tmp_path / "dark.keras"), str(tmp_path / "scans"), "--out", str(out),
-             "--split", "all", "--seeds", "1", "--size", "5", "5", "--steps", "4", "--every", "2", "--quiet"]  # fmt: skip
+             "--split", "all", "--seeds", "1", "--size", "5", "5", "--steps", "4", "--every", "2",
+             "--quiet"]  # fmt: skip
     ran = CliRunner().invoke(app, given)
     assert ran.exit_code == 0, ran.output
     assert ran.output.splitlines()[-1] == str(out)

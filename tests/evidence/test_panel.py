@@ -25,7 +25,7 @@ def test_tests_are_corrected_for_their_number():
 
 def test_without_a_test_nothing_is_called_shown():
     (found,) = settled([Draft("a", "lower ({p})", "x", None, True)])
-    assert found.present is False
+    assert (found.present, found.verdict) == (False, "Not tested")
     assert found.sentence == "lower (no test: too few subjects)"
 
 
@@ -66,7 +66,8 @@ def test_command_writes_everything_and_repeats(tmp_path):
     model.save(tmp_path / "unet.keras")
     out = tmp_path / "out"
     arguments = ["--layer", "dec1_conv2", "--steps", "2", "--stages", "1", "--rounds", "19",
-                 "--split", "all", "--limit", "3", "--quiet", "--beside", str(tmp_path / "unet.keras")]  # fmt: skip
+                 "--split", "all", "--limit", "3", "--quiet",
+                 "--beside", str(tmp_path / "unet.keras")]  # fmt: skip
     given = [str(tmp_path / "unet.keras"), str(tmp_path / "scans"), "--out", str(out), *arguments]
     ran = CliRunner().invoke(app, ["evidence", *given])
     assert ran.exit_code == 0, ran.output
@@ -74,7 +75,7 @@ def test_command_writes_everything_and_repeats(tmp_path):
     topics = [
         each["topic"] for each in json.loads((out / "run.json").read_text())["results"]["findings"]
     ]
-    assert topics[:2] == ["Control", "Localisation"]
+    assert topics[:2] == ["Control", "Localisation beyond the control"]
     assert {"Response", "Receptive field", "Units", "Dissection"} <= set(topics)
     assert "Deletion and insertion" in topics
     assert "Adebayo" in (out / "methods.txt").read_text()
