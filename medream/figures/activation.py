@@ -90,6 +90,9 @@ def activation_figure(
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     figure = panel_figure(rows, style, title=title, spacing_mm=spacing_mm)
     figure.provenance = f"medream {version('medream')}"
+    signed = [bool(values.min() < 0) for values in maps[:most]]
+    held = {"positive": not all(signed), "signed": any(signed)}
+    figure.holds = tuple(name for name, there in held.items() if there)
     return figure
 
 

@@ -35,8 +35,8 @@ _MEASURES = {
 }
 _WORDS = {  # of a kind in the chart, and over a picture
     "dream": ("The dream itself", "Dream"),
-    "redrawn": ("All weights re-drawn", "Re-drawn"),
-    "cascade": ("Re-drawn to {}", "to {}"),
+    "redrawn": ("All weights re-drawn", "All weights\nre-drawn"),
+    "cascade": ("Re-drawn down to {}", "Re-drawn\ndown to {}"),
     "shuffled": ("Shuffled masks", "Shuffled"),
     "noise": ("Ceiling: noise", "Noise"),
     "seed": ("Ceiling: other draws", "Other draws"),
@@ -47,13 +47,35 @@ _LABEL_SHARE = 0.3  # of the chart's width, for the names of the controls
 
 
 def control_label(kind: str, stage: str = "", short: bool = False) -> str:
-    """Return the name of a control in a figure.
+    """Return the name of a control in a figure; the one over a picture, `short`, may have two lines.
 
     >>> control_label("cascade", "enc1_conv1"), control_label("noise", short=True)
-    ('Re-drawn to enc1_conv1', 'Noise')
+    ('Re-drawn down to enc1_conv1', 'Noise')
     """
     long, brief = _WORDS.get(kind, (f"{kind} {{}}",) * 2)
     return (brief if short else long).format(stage).strip()
+
+
+def same_as_redrawn(table: pd.DataFrame) -> set[tuple[str, str]]:
+    """Return the stages of the cascade that reach the first layer: the control of all weights again.
+
+    Parameters
+    ----------
+    table : DataFrame
+        kind, stage and layers, the number of re-drawn ones, as `control_study` of
+        `medream.evidence.control` gives them. Without `layers` nothing is known to be the same.
+
+    Examples
+    --------
+    >>> rows = [("redrawn", "", 3), ("cascade", "dec1_conv2", 1), ("cascade", "enc1_conv1", 3)]
+    >>> same_as_redrawn(pd.DataFrame(rows, columns=["kind", "stage", "layers"]))
+    {('cascade', 'enc1_conv1')}
+    """
+    if "layers" not in table.columns:
+        return set()
+    everything = set(table.layers[table.kind == "redrawn"])
+    again = table[(table.kind == "cascade") & table.layers.isin(everything)]
+    return set(zip(again.kind, again.stage, strict=True))
 
 
 def control_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> PaperFigure:
@@ -68,7 +90,8 @@ def control_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> P
     ----------
     summary : DataFrame
         kind, stage, measure, estimate, low, high; one row per control and measure, as
-        `medream.evidence.control.summarize_controls` gives them, drawn in this order from above.
+        `medream.evidence.control.summarize_controls` gives them, drawn in this order from above. With
+        `layers` a last stage of the cascade that is all weights again is left out.
     style : str or Style
 
     Returns
@@ -93,7 +116,11 @@ def control_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> P
     style = get_style(style)
     shown = [name for name in _MEASURES if name in set(table.measure)]
     shown += [name for name in dict.fromkeys(table.measure) if name not in _MEASURES]
-    places = list(dict.fromkeys(zip(table.kind, table.stage, strict=True)))
+    again = same_as_redrawn(table)
+    places = [
+        place for place in dict.fromkeys(zip(table.kind, table.stage, strict=True)) if place not in again
+    ]  # fmt: skip
+    table = table[[place in places for place in zip(table.kind, table.stage, strict=True)]]
     places.sort(key=lambda place: place[0] in _CEILINGS)  # stable: repetitions lie below
     width = style.two_column_mm if len(shown) > 1 else style.one_column_mm
     fixed = 4.0 * line_mm(style.font_pt)
@@ -116,6 +143,8 @@ def control_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> P
         axes[0].set_ylim(len(places) - 0.5, -0.5)
         letter_axes(axes, style)
     figure.provenance = f"medream {version('medream')}"
+    held = [kind for kind, _ in places] + ["n/a"] * bool(table.estimate.isna().any())
+    figure.holds = tuple(dict.fromkeys(held))
     return settle(figure)
 
 
@@ -226,7 +255,7 @@ def control_panel(
         for (kind, stage), picture in row.dreams.items():
             if np.shape(picture) != np.shape(row.original):
                 raise ConfigError(
-                    f"The dream {control_label(kind, stage, True)!r} of {row.label!r} has shape "
+                    f"The dream {control_label(kind, stage)!r} of {row.label!r} has shape "
                     f"{np.shape(picture)}, its scan {np.shape(row.original)}; they must be of one size."
                 )
     style = get_style(style)
@@ -270,13 +299,16 @@ def control_panel(
     beyond = max(value for _, value in changes) > limit * (1 + 1e-6)
     change_bar(figure, limit, beyond, "Change of intensity")
     figure.provenance = f"medream {version('medream')}"
+    figure.holds = tuple(dict.fromkeys([kind for kind, _ in keys] + ["beyond"] * beyond))
     return figure
 
 
 def _names_fit(keys: Sequence[tuple[str, str]], style: Style) -> bool:
     room = style.two_column_mm / (len(keys) + 1) - 0.3 * style.font_pt
     return all(
-        text_width_mm(control_label(*key, short=True), style.min_pt, style) <= room for key in keys
+        text_width_mm(line, style.min_pt, style) <= room
+        for key in keys
+        for line in control_label(*key, short=True).split("\n")
     )
 
 

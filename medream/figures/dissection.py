@@ -94,13 +94,22 @@ def dissection_figure(
         first.set_yticks(range(len(names)), words)
         first.set_ylim(len(names) - 0.5, -0.5)
         first.set_xlim(0, 1.2 * most)
-        first.xaxis.get_major_locator().set_params(integer=True, nbins=3)
+        first.set_xticks(range(0, most + 1, _tick_step(most)))
         for k, ax in enumerate(axes.flat[: len(counts)]):
             if k + across >= len(counts):
                 ax.tick_params(labelbottom=True)
         letter_axes(axes.flat[: len(counts)], style)
     figure.provenance = f"medream {version('medream')}"
     return settle(figure)
+
+
+def _tick_step(most: int) -> int:
+    """Return how far apart ticks lie, five at most from 0 to the highest count.
+
+    >>> [_tick_step(most) for most in (0, 3, 4, 5, 13, 64)]
+    [1, 1, 1, 2, 5, 20]
+    """
+    return next(k * 10**n for n in range(9) for k in (1, 2, 5) if most <= 4 * k * 10**n)
 
 
 def _columns(labels: Sequence[str], style: Style) -> int:
@@ -127,7 +136,7 @@ class UnitRow:
     areas : sequence of ndarray, bool, of the scans' shapes
         Where the unit is above its threshold.
     references : sequence of ndarray, bool or integer, or None
-        The concept's masks; default none.
+        Masks of the scans, whatever the unit's concept; default none.
     spacing_mm : (axial, lateral) or None
     """
 
@@ -144,7 +153,7 @@ def unit_figure(
 ) -> PaperFigure:
     """Draw units, a row each: their dream beside the scans that excite them most.
 
-    The unit's area is a fill on the scans, the concept's mask a contour.
+    The unit's area is a fill on the scans, their reference masks a contour.
 
     Parameters
     ----------
@@ -199,10 +208,14 @@ def unit_figure(
     legend = legend_handles(("",), marked, most > 0, style.line_pt)
     for handle in legend:
         words = str(handle.get_label())
-        handle.set_label({"Prediction": "Unit's area", "Reference": "Concept"}.get(words, words))
+        handle.set_label(
+            {"Prediction": "Unit's area", "Reference": "Reference mask"}.get(words, words)
+        )
     figure = panel_figure(
         placed, style, row_labels=[row.label for row in rows], title=title, legend=legend,
         spacing_mm=rows[0].spacing_mm if placed[0][0] is not None else None,
     )  # fmt: skip
     figure.provenance = f"medream {version('medream')}"
+    held = {"dreams": dreams, "areas": most > 0, "references": marked}
+    figure.holds = tuple(name for name, there in held.items() if there)
     return figure

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
@@ -22,16 +22,20 @@ from medream.figures.bands import checked_table
 from medream.figures.layout import Panel, aspect_of, legend_columns, line_mm, panel_figure
 from medream.figures.overlay import show_image
 from medream.figures.style import (
+    BLACK,
+    GREEN,
     MM_PER_INCH,
     ORANGE,
-    PALETTE,
+    PURPLE,
     SKY_BLUE,
+    VERMILLION,
     PaperFigure,
     Style,
     get_style,
 )
 
 _DASHES: tuple = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+_LINES = (VERMILLION, GREEN, PURPLE, BLACK)  # neither the field's orange nor its frame's blue
 _AXES = {"depth": 0, "width": 1}
 
 
@@ -125,20 +129,22 @@ def field_figure(
         )
         for letter, field in zip("abcd", fields, strict=False)
     ]  # fmt: skip
-    legend: list[Artist] = [
+    legend: list[Any] = [
         Patch(facecolor=ORANGE, linewidth=0, label="Effective field"),
         Patch(facecolor="none", edgecolor=SKY_BLUE, linewidth=1.5 * style.line_pt, label="Its extent"),
-        # White on the scans, which is nothing on paper.
-        Line2D(
-            [], [], color="0.4", linestyle=(0, (3, 2)), linewidth=1.5 * style.line_pt,
-            label="Theoretical field",
-        ),
+        _Layered((
+            Patch(facecolor="0.25", linewidth=0),  # white is nothing on paper
+            Line2D(
+                [], [], color="white", linestyle=(0, (2, 1.2)), linewidth=1.5 * style.line_pt,
+                label="Theoretical field",
+            ),
+        )),
     ]  # fmt: skip
     legend += [
         Line2D(
             [],
             [],
-            color=PALETTE[n],
+            color=_LINES[n],
             linestyle=_DASHES[n],
             linewidth=style.line_pt,
             label=field.label,
@@ -156,6 +162,13 @@ def field_figure(
         _charts(figure, fields, sizes, spacing_mm, below, under)
     figure.provenance = f"medream {version('medream')}"
     return figure
+
+
+class _Layered(tuple):
+    """Artists that a legend draws over each other, with the label of the last."""
+
+    def get_label(self) -> str:
+        return str(self[-1].get_label())
 
 
 def _over_scan(
@@ -217,7 +230,7 @@ def _charts(
             step = field.scale[place] * (1.0 if spacing_mm is None else 1000 * spacing_mm[place])
             reach = field.effective_px[place] * step
             if np.isfinite(reach):
-                ax.axvline(reach, color=PALETTE[n], linestyle=_DASHES[n])
+                ax.axvline(reach, color=_LINES[n], linestyle=_DASHES[n])
         ax.margins(x=0.08)
         ax.autoscale()
         logarithmic(ax)

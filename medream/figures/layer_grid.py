@@ -87,6 +87,12 @@ def layer_grid(
         rows, style, row_labels=list(shown), title=title, spacing_mm=spacing_mm if first else None
     )
     figure.provenance = f"medream {version('medream')}"
+    held = {
+        "original": original is not None,
+        "networks": len(shown) > 1,
+        "empty": any(each is None for row in shown.values() for each in row),
+    }
+    figure.holds = tuple(name for name, there in held.items() if there)
     return figure
 
 

@@ -28,7 +28,7 @@ LEGEND: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: what draws it, its height over its width, and the words above it."""
+    """One picture: what draws it, its height over its width, and the words above it, in lines."""
 
     draw: Callable[[Axes], None]
     aspect: float
@@ -62,9 +62,10 @@ def _letter_mm(panel: Panel, style: Style) -> float:
     return text_width_mm(letter, style.letter_pt, style, "bold") + 0.1 * style.font_pt
 
 
-def _title_mm(panel: Panel, style: Style) -> float:
-    """Return the least width of what stands over a panel."""
-    return _letter_mm(panel, style) + text_width_mm(panel.title, style.min_pt, style)
+def _title_mm(panel: Panel, style: Style, size_pt: float) -> float:
+    """Return the width of what stands over a panel."""
+    widest = max(text_width_mm(line, size_pt, style) for line in panel.title.split("\n"))
+    return _letter_mm(panel, style) + widest
 
 
 def panel_figure(
@@ -110,7 +111,10 @@ def _placed(
     columns = len(rows[0])
     line, gap = line_mm(style.font_pt), 0.3 * style.font_pt
     aspects = [max(panel.aspect for panel in row if panel is not None) for row in rows]
-    heads = [line if any(p and (p.title or p.letter) for p in row) else 0.0 for row in rows]
+    heads = [
+        line * max(1 + p.title.count("\n") if p and (p.title or p.letter) else 0 for p in row)
+        for row in rows
+    ]
     label = line if row_labels is not None else 0.0
     above = _MARGIN_MM + (line if title else 0.0)
     labels = [str(artist.get_label()) for artist in legend]
@@ -124,7 +128,12 @@ def _placed(
     narrow_mm = min(highest, (style.one_column_mm - fixed_width) / columns)
     one_column = columns == 1 or (
         columns * highest + fixed_width <= _SHRINK * style.one_column_mm
-        and all(_title_mm(panel, style) <= narrow_mm for row in rows for panel in row if panel)
+        and all(
+            _title_mm(panel, style, style.min_pt) <= narrow_mm
+            for row in rows
+            for panel in row
+            if panel
+        )
     )
     width = style.one_column_mm if one_column else style.two_column_mm
     panel_mm = min(highest, (width - fixed_width) / columns)
@@ -134,14 +143,19 @@ def _placed(
             f"{width:g} mm of paper. Choose fewer columns."
         )
     height = fixed_height + panel_mm * sum(aspects)
-    spread = (width - fixed_width - columns * panel_mm) / (columns + 1)
+    # Columns stand as close as their titles let them, in the middle of the page.
+    empty = width - fixed_width - columns * panel_mm
+    titles = [_title_mm(panel, style, style.font_pt) for row in rows for panel in row if panel]
+    spread = min(empty / (columns + 1), max(0.0, *titles) - panel_mm + gap)
+    spread = max(spread, 0.0)
+    margin = (empty - (columns - 1) * spread) / 2
 
     figure = PaperFigure(style, width, height)
 
     def write(x: float, y: float, text: str, **settings: Any) -> None:
         figure.text(x / width, 1 - y / height, text, **{"va": "baseline", **settings})
 
-    first = _MARGIN_MM + label + spread
+    first = _MARGIN_MM + label + margin
     if title:
         shown, size = fit_text(title, width - 2 * _MARGIN_MM, style)
         write(first, _MARGIN_MM + 0.7 * line, shown, fontsize=size)
@@ -163,8 +177,9 @@ def _placed(
             if panel.letter:
                 letter = style.letters.format(panel.letter)
                 write(x, y - 0.3 * line, letter, fontsize=style.letter_pt, weight="bold")
-            shown, size = fit_text(panel.title, panel_mm + spread - letter_mm, style)
-            write(x + letter_mm, y - 0.3 * line, shown, fontsize=size)
+            for above_it, words in enumerate(reversed(panel.title.split("\n"))):
+                shown, size = fit_text(words, panel_mm + spread - letter_mm, style)
+                write(x + letter_mm, y - (0.3 + above_it) * line, shown, fontsize=size)
             ax = figure.add_axes(
                 (x / width, 1 - (y + row_mm) / height, panel_mm / width, row_mm / height)
             )

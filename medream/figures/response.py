@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 
-from medream.figures.axes import unit_limits
+from medream.figures.axes import step_ticks, unit_limits
 from medream.figures.bands import checked_table, draw_band, legend_below, letter_axes, settle
 from medream.figures.style import BLUE, VERMILLION, PaperFigure, Style, get_style
 
@@ -81,11 +80,12 @@ def response_figure(summary: pd.DataFrame, *, style: str | Style = "nature") -> 
                 else:
                     unit_limits(ax, own[["estimate", "low", "high"]].to_numpy(float).ravel())
                 ax.set_ylabel(_LABELS[name].format(kind))
-                ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+                step_ticks(ax, table.step)
                 ax.margins(x=0.02)
         for ax in axes[-1]:
             ax.set_xlabel("Step")
         letter_axes(axes.flat, style)
         legend_below(figure, axes.flat)
     figure.provenance = f"medream {version('medream')}"
+    figure.holds = tuple(name for name in ("control",) if name in set(table.ascent))
     return settle(figure)

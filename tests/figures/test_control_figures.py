@@ -48,7 +48,7 @@ def test_points_and_intervals_lie_where_the_table_says():
     points = {
         labels[int(line.get_ydata()[0])]: line for line in ax.lines if line.get_marker() == "o"
     }
-    assert points["Re-drawn to dec1_conv2"].get_xdata() == pytest.approx([0.1])
+    assert points["Re-drawn down to dec1_conv2"].get_xdata() == pytest.approx([0.1])
     assert points["Shuffled masks"].get_xdata() == pytest.approx([0.8])
     assert points["Ceiling: noise"].get_markerfacecolor() == "white"
     spans = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2]
@@ -80,13 +80,38 @@ def test_changes_are_on_the_scale_of_the_models_own_dream():
         row().dreams[("redrawn", "")] - first.original,
         atol=1e-6,
     )
-    assert "to dec1_conv2" in words(drawn)
-    assert "to enc1_conv1" in words(drawn)
-    assert len([word for word in words(drawn) if word.startswith("to ")]) == 4
+    assert "down to dec1_conv2" in words(drawn)
+    assert "down to enc1_conv1" in words(drawn)
+    assert len([word for word in words(drawn) if word.startswith("down to ")]) == 3
+    assert words(drawn).count("Re-drawn") == 3  # above it, in a line of its own
     assert len(images(drawn)) == 1 + 8 + 1 + 2
     few = figures.control_panel([first], stages=1, limit=0.5)
-    assert [word for word in words(few) if word.startswith("to ")] == ["to enc1_conv1"]
+    assert [word for word in words(few) if "to " in word] == ["down to enc1_conv1"]
     assert "0.5" in words(few)
+
+
+def test_a_cascade_that_reaches_the_first_layer_is_shown_once():
+    numbers = {key: k + 1 for k, key in enumerate(KINDS[1:7])} | {("redrawn", ""): 6}
+    table = summary()
+    table["layers"] = [numbers.get(key, 0) for key in zip(table.kind, table.stage, strict=True)]
+    drawn = figures.control_figure(table)
+    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert "All weights re-drawn" in labels
+    assert "Re-drawn down to enc2_conv1" in labels
+    assert "Re-drawn down to enc1_conv1" not in labels
+    part = table[table.layers != 6]  # only beside the other one is it too much
+    drawn = figures.control_figure(part.assign(layers=6))
+    assert len(drawn.axes[0].get_yticklabels()) == 7
+
+
+def test_figures_know_what_they_hold():
+    assert figures.control_figure(summary()).holds == ("redrawn", "cascade", "shuffled", "noise")
+    table = summary()
+    table.loc[0, "estimate"] = np.nan
+    assert "n/a" in figures.control_figure(table[table.kind != "shuffled"]).holds
+    assert "shuffled" not in figures.control_figure(table[table.kind != "shuffled"]).holds
+    assert figures.control_panel([row(kinds=KINDS[:1])]).holds == ("redrawn", "dream")
+    assert "beyond" in figures.control_panel([row(kinds=KINDS[:1])], limit=0.01).holds
 
 
 def test_what_is_refused():

@@ -120,6 +120,7 @@ def test_the_response_has_its_area_in_millimetres_where_they_are_known():
     assert [ax.get_ylabel() for ax in drawn.axes[:4]] == [
         "Area of IRF (mm²)", "Dice with first IRF", "Probability of IRF", "Area of SRF (mm²)"
     ]  # fmt: skip
+    assert drawn.axes[0].get_xticks().tolist() == [0, 10, 20]
     dream, control = drawn.axes[0].lines
     assert dream.get_xydata() == pytest.approx(np.array([[0, 0.5], [10, 0.6], [20, 0.7]]))
     assert dream.get_linestyle() != control.get_linestyle()

@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from legible import PRESETS, assert_for_print
-from matplotlib.patches import Rectangle
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 from test_panels import images, words
 
 import medream.figures as figures
 from medream.errors import ConfigError
+from medream.figures.style import ORANGE, SKY_BLUE
 
 SPACING = (0.004, 0.012)
 SCAN = np.random.default_rng(0).random((40, 64), dtype=np.float32)
@@ -92,6 +95,13 @@ def test_extents_stand_beside_the_sizes_of_lesions():
     assert depth.get_xlabel() == "Depth (µm)"
     assert "a" in words(drawn)
     assert "c" in words(drawn)
+    picture = {to_hex(patch.get_edgecolor()) for patch in drawn.axes[0].patches}
+    assert to_hex(depth.lines[1].get_color()) not in picture | {ORANGE.lower(), SKY_BLUE.lower()}
+    (legend,) = drawn.legends
+    white = [each for each in legend.findobj(Line2D) if to_hex(each.get_color()) == "#ffffff"]
+    dark = [each for each in legend.findobj(Patch) if to_hex(each.get_facecolor()) == "#404040"]
+    assert len(white) == len(dark) == 1
+    assert "Theoretical field" in words(drawn)
     assert figures.field_figure([field()], SCAN, lesions()).axes[1].get_xlabel() == "Depth (pixels)"
 
 
@@ -104,18 +114,23 @@ def test_bars_count_units_by_concept():
         [2, 0, 1, 1],
     ]
     assert {"2 levels, dec1_conv2", "Units (of 5)", "Units (of 4)"} <= set(words(drawn))
+    assert drawn.axes[0].get_xticks().tolist() == [0, 1, 2]
     alone = figures.dissection_figure({"x": named()["2 levels, dec1_conv2"]})
     assert [bar.get_width() for bar in alone.axes[0].patches] == [2, 1, 2]
 
 
 def test_units_stand_beside_their_scans():
     drawn = figures.unit_figure([unit(), unit(4, dream=None, references=None)])
-    assert {"Dream", "Top scan 1", "Unit 3: fluid", "Unit's area", "Concept"} <= set(words(drawn))
+    assert {"Dream", "Top scan 1", "Unit 3: fluid", "Unit's area", "Reference mask"} <= set(
+        words(drawn)
+    )
     assert len(images(drawn)) == 5
     fills = [image for ax in drawn.axes for image in ax.images if image.get_gid() == "prediction"]
     np.testing.assert_array_equal(np.asarray(fills[0].get_array())[..., 3] > 0, SCAN > 0.9)
     outlines = [c for ax in drawn.axes for c in ax.collections if c.get_gid() == "reference"]
     assert len(outlines) == 1
+    left, right = (ax.get_position() for ax in figures.unit_figure([unit()] * 5).axes[:2])
+    assert right.x0 - left.x1 < 0.1 * left.width  # no gaps though there is room
     bare = figures.unit_figure([unit(scans=[], areas=[], references=None)])
     assert len(bare.axes) == 1
 
@@ -135,6 +150,8 @@ def test_maps_are_capped_and_bear_their_channels():
     first, second = (ax.images[0] for ax in drawn.axes[1:3])
     assert first.get_clim() == (0, 3)
     assert (second.get_cmap().name, second.get_clim()) == ("RdBu_r", (-9, 9))
+    assert drawn.holds == ("positive", "signed")
+    assert figures.activation_figure(SCAN, maps[2:], range(28), [1.0] * 28).holds == ("positive",)
 
 
 def test_layers_that_a_network_lacks_stay_empty():
@@ -147,6 +164,8 @@ def test_layers_that_a_network_lacks_stay_empty():
     heads = [word for word in words(drawn) if "µm" not in word]
     assert heads == ["2", "Original", "mid", "top", "dec", "3", "4"]
     assert len(images(drawn)) == 7
+    assert drawn.holds == ("original", "networks", "empty")
+    assert figures.layer_grid({"2": {"mid": SCAN}}).holds == ()
     chosen = figures.layer_grid(dreams, layers=["dec"], spacing_mm=SPACING)
     assert len(images(chosen)) == 2
     assert not [word for word in words(chosen) if "µm" in word]  # the first place has no picture
