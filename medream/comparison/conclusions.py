@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from medream.comparison.chance import NearChance
 from medream.comparison.differences import ALPHA
 from medream.statistics import smallest_p
 
@@ -15,21 +16,36 @@ FEW = 10
 """Below this number of subjects bootstrap intervals are known to be too narrow."""
 
 
-def conclusions(differences: pd.DataFrame) -> list[str]:
-    """Return a paragraph for each two depths (and class, when there are several).
+def conclusions(
+    differences: pd.DataFrame, weak: Mapping[tuple[str, int], NearChance] | None = None
+) -> list[str]:
+    """Return a paragraph for each network near chance and for each two depths (and class, of several).
 
     Parameters
     ----------
     differences : DataFrame of `differences.difference_table`
+    weak : mapping of `chance.near_chance`, optional
+        Default: none is near chance.
     """
-    several = differences["class"].nunique() > 1 if len(differences) else False
-    return [
-        (f"{row['class']}: " if several else "") + _paragraph(row, len(differences))
-        for row in differences.to_dict("records")
-    ]
+    weak = weak or {}
+    classes = {*(differences["class"] if len(differences) else ()), *(name for name, _ in weak)}
+    several = len(classes) > 1
+
+    def of(name: str) -> str:
+        return f"{name}: " if several else ""
+
+    said = [of(name) + str(network) for (name, _), network in weak.items()]
+    for row in differences.to_dict("records"):
+        near = [
+            weak[row["class"], row[part]]
+            for part in ("deep", "shallow")
+            if (row["class"], row[part]) in weak
+        ]
+        said.append(of(row["class"]) + _paragraph(row, len(differences), near))
+    return said
 
 
-def _paragraph(row: Mapping[Any, Any], family: int) -> str:
+def _paragraph(row: Mapping[Any, Any], family: int, near: Sequence[NearChance]) -> str:
     deep, shallow = _levels(row["deep"]), _levels(row["shallow"])
     n, d, low, high = (row[k] for k in ("subjects", "mean_difference", "low", "high"))
     interval = f" (95 % interval {_signed(low)} to {_signed(high)})" if math.isfinite(low) else ""
@@ -37,6 +53,21 @@ def _paragraph(row: Mapping[Any, Any], family: int) -> str:
         f"{deep} against {shallow}: the mean difference of the subjects' Dice is {_signed(d)}{interval}. "
         f"{deep} scored higher in {row['higher']} of {n} subjects and lower in {row['lower']}."
     ]
+    if len(near) == 2:
+        areas = " and ".join(f"{network.average_precision:.3f}" for network in near)
+        return " ".join(
+            [
+                *said,
+                f"Both have found nothing, or almost nothing (average precision {areas}, where a guess has "
+                f"{near[0].share:.3f}): this is no difference between networks that work, whatever its "
+                "interval or a test says.",
+            ]
+        )
+    if near:
+        said.append(
+            f"The network with {near[0].label} has found nothing, or almost nothing: the difference tells that "
+            "its training failed, and not what its depth is worth."
+        )
     tested = math.isfinite(row["p_value"])
     apart = math.isfinite(low) and (low > 0 or high < 0)
     shown = tested and row["p_holm"] < ALPHA

@@ -10,12 +10,7 @@ import pandas as pd
 from medream import figures
 from medream.comparison.cost import Cost
 from medream.comparison.results import Network, Results
-from medream.metrics import (
-    average_precision,
-    calibration_curve,
-    expected_calibration_error,
-    precision_recall_curve,
-)
+from medream.metrics import calibration_curve, precision_recall_curve
 
 Drawn = dict[str, tuple[str, figures.PaperFigure]]
 
@@ -52,32 +47,31 @@ def _of_class(tables: Mapping[str, pd.DataFrame], results: Results, name: str, o
     }
     found["dice"] = (
         f"Dice{of} of each held-out subject with lesions (a point; mean of the seeds), joined over the "
-        "networks. Boxes: middle half and median.",
+        "networks. Boxes: middle half and median; whiskers: furthest score within one and a half times the "
+        "box's height.",
         figures.score_figure(scores, label="Dice of the subject"),
     )
-    counts = {
-        n.label: np.sum([run.counts(name) for run in n.runs], axis=0) for n in results.networks
-    }
-    first = next(iter(counts.values()))
     found["precision_recall"] = (
         f"Precision and recall{of} of all held-out pixels at every threshold; single networks: mean over "
-        "the seeds, whose probabilities are not of one scale. AP: average precision, likewise.",
+        "the seeds, whose probabilities are not of one scale. Pooled AP: average precision of these pixels, "
+        "likewise; that of the table of scores is a mean over subjects. Dotted: a guess, the share of lesion "
+        "pixels.",
         figures.precision_recall_figure(
             {n.label: _mean_curve([run.counts(name) for run in n.runs]) for n in results.networks},
-            areas={
-                n.label: float(np.mean([average_precision(run.counts(name)) for run in n.runs]))
-                for n in results.networks
-            },
-            prevalence=float(first[1].sum() / first.sum()),
+            areas={n.label: n.average_precision(name) for n in results.networks},
+            area_name="pooled AP",
+            prevalence=results.lesion_share(name),
         ),
     )
     found["calibration"] = (
         f"Predicted probability{of} against the frequency of lesion, all held-out pixels. Below the "
         "diagonal a network is too sure. The larger the point, the more pixels; most are easy background. "
-        "ECE: expected calibration error.",
+        "Pooled ECE: expected calibration error of these pixels; that of the table of scores is a mean over "
+        "subjects.",
         figures.calibration_figure(
-            {label: calibration_curve(c) for label, c in counts.items()},
-            errors={label: expected_calibration_error(c) for label, c in counts.items()},
+            {n.label: calibration_curve(n.pixels(name)) for n in results.networks},
+            errors={n.label: n.calibration_error(name) for n in results.networks},
+            error_name="pooled ECE",
         ),
     )
     sizes, unit = _sizes(results.single, name)
@@ -90,16 +84,19 @@ def _of_class(tables: Mapping[str, pd.DataFrame], results: Results, name: str, o
 
 
 def _mean_curve(counts: Sequence[np.ndarray]) -> pd.DataFrame:
-    """Return the mean precision of several runs at each recall.
+    """Return the mean precision of several runs at each recall, in the steps that average precision sums.
 
     Pixels of several runs put into one order by probability would be the curve of a network that nobody has.
     """
     recall = np.linspace(0.0, 1.0, 201)
     each = []
     for one in counts:
-        # The last of equal recalls is that of the highest threshold: recall falls as it rises.
-        curve = precision_recall_curve(one).dropna().sort_values(["recall", "threshold"])
-        each.append(np.interp(recall, curve.recall, curve.precision))
+        # Of equal recalls the highest threshold counts. Thresholds above which no lesion pixel lies have
+        # a recall and a precision of 0, which no part of the area belongs to.
+        curve = precision_recall_curve(one).dropna().query("recall > 0")
+        curve = curve.drop_duplicates("recall", keep="last").sort_values("recall")
+        reached = np.searchsorted(curve.recall, recall - 1e-12)
+        each.append(curve.precision.to_numpy()[reached])
     return pd.DataFrame({"recall": recall, "precision": np.mean(each, axis=0)})
 
 

@@ -21,8 +21,8 @@ _POOLED = (
     ("mean_subject_recall", "Recall", True),
     ("mean_subject_mean_hd95_mm", "HD95 (mm)", True),
     ("mean_subject_lesion_sensitivity", "Lesions found", True),
-    ("mean_subject_average_precision", "Average precision", True),
-    ("mean_subject_expected_calibration_error", "Calibration error", True),
+    ("mean_subject_average_precision", "Average precision (mean of subjects)", True),
+    ("mean_subject_expected_calibration_error", "Calibration error (mean of subjects)", True),
     ("total_missed", "Missed B-scans", False),
     ("total_false_alarms", "False alarms", False),
 )
@@ -82,7 +82,8 @@ def folds(table: pd.DataFrame, results: Results, name: str) -> pd.DataFrame:
 def differences(table: pd.DataFrame) -> pd.DataFrame:
     """Return the comparisons of two depths each, deeper minus shallower."""
     found = pd.DataFrame([_difference(row) for row in table.to_dict("records")])
-    return found.drop(columns="Class") if table["class"].nunique() < 2 else found
+    empty = ["Class"] * (table["class"].nunique() < 2) + ["Note"] * (not any(found["Note"]))
+    return found.drop(columns=empty)
 
 
 def _difference(row: dict[Any, Any]) -> dict[str, Any]:

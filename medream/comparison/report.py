@@ -11,6 +11,7 @@ import pandas as pd
 
 from medream import figures
 from medream.comparison import readable, words
+from medream.comparison.chance import near_chance
 from medream.comparison.checklist import CLAIM, TRIPOD_AI, checklist_table
 from medream.comparison.cohort import Cohort
 from medream.comparison.conclusions import conclusions, limits
@@ -64,7 +65,7 @@ def write_report(
         for suffix in ("pdf", "png"):
             figures.save_figure(figure, out / "figures" / f"{name}.{suffix}")
 
-    said = conclusions(full["differences"])
+    said = conclusions(full["differences"], near_chance(results))
     limited = limits(words.datasets(cohort), len(cohort.loads))
     facts = words.facts(config, results, cohort, record, full["pooled"])
     checklists = {
@@ -77,7 +78,8 @@ def write_report(
     page = figures.Report(f"U-Nets of {depths} levels compared on held-out subjects")
     page.text("Research use, not for diagnosis.")
     page.heading("What may be concluded")
-    for paragraph in said or ["There is one depth only, so nothing is compared."]:
+    alone = ["There is one depth only, so nothing is compared."]
+    for paragraph in [*said, *([] if len(full["differences"]) else alone)]:
         page.text(paragraph)
     page.heading("What may not be concluded")
     for paragraph in limited:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from medream.comparison.plan import CompareConfig, Fold, Training
 from medream.comparison.scored import join, read_evaluation
-from medream.metrics import Evaluation
+from medream.metrics import Evaluation, average_precision, expected_calibration_error
 from medream.record import read_record
 from medream.training.state import HISTORY_FILE
 
@@ -80,6 +80,18 @@ class Network:
             parts.append(own.loc[list(subjects), ["tp", "fp", "fn"]].to_numpy(float))
         return np.stack(parts, axis=1)
 
+    def pixels(self, name: str) -> np.ndarray:
+        """Pixels per bin of probability of one class, all runs together, (2, bins)."""
+        return np.sum([run.counts(name) for run in self.runs], axis=0)
+
+    def average_precision(self, name: str) -> float:
+        """Of all held-out pixels pooled, averaged over the runs, whose probabilities are not of one scale."""
+        return float(np.mean([average_precision(run.counts(name)) for run in self.runs]))
+
+    def calibration_error(self, name: str) -> float:
+        """Of all held-out pixels of all runs pooled."""
+        return expected_calibration_error(self.pixels(name))
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -95,6 +107,11 @@ class Results:
     @property
     def classes(self) -> list[str]:
         return sorted(self.networks[0].runs[0].evaluation.scans["class"].unique())
+
+    def lesion_share(self, name: str) -> float:
+        """Share of lesion among the valid pixels: the average precision of a guess."""
+        counts = self.networks[0].runs[0].counts(name)
+        return float(counts[1].sum() / counts.sum())
 
     def fold_of(self, subject: str) -> str:
         return next(fold.name for fold in self.folds if subject in fold.test)

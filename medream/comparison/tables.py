@@ -63,7 +63,8 @@ def pooled_table(results: Results, subjects: pd.DataFrame) -> pd.DataFrame:
     """Return one row per network, class and score, with its interval over subjects.
 
     Scores are "mean_subject_..." (of the subjects' own scores), "pooled_dice" (of the pixels of all subjects
-    together) and "total_..." (counts, without interval).
+    together), "pooled_average_precision" and "pooled_expected_calibration_error" (likewise, without interval)
+    and "total_..." (counts, without interval).
 
     Parameters
     ----------
@@ -82,7 +83,10 @@ def pooled_table(results: Results, subjects: pd.DataFrame) -> pd.DataFrame:
         rows = [
             {"class": name, **row}
             for name, part in own.groupby("class", sort=True)
-            for row in _pooled(network, str(name), part)
+            for row in [
+                *_pooled(network, str(name), part),
+                *_of_pixels(network, str(name), len(part)),
+            ]
         ]
         return pd.DataFrame(rows)
 
@@ -109,6 +113,14 @@ def _pooled(network: Network, name: str, part: pd.DataFrame) -> Iterator[dict[st
     for total in _TOTALS:
         number = Interval(float(part[total].sum()), np.nan, np.nan, "count", len(part))
         yield _row(f"total_{total}", number, [])
+
+
+def _of_pixels(network: Network, name: str, subjects: int) -> Iterator[dict[str, Any]]:
+    for score, value in (
+        ("pooled_average_precision", network.average_precision(name)),
+        ("pooled_expected_calibration_error", network.calibration_error(name)),
+    ):
+        yield _row(score, Interval(value, np.nan, np.nan, "none", subjects), [])
 
 
 def subject_dice(table: pd.DataFrame, name: str, subjects: list[str]) -> np.ndarray:

@@ -25,7 +25,8 @@ def logarithmic(ax: Axes, axis: Literal["x", "y"] = "x") -> None:
     subs = (1.0,) if high > 200 * low else (1.0, 3.0) if high > 20 * low else (1.0, 2.0, 5.0)
     own.set_major_locator(LogLocator(subs=subs))
     own.set_minor_locator(NullLocator())
-    own.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+    thousands = 1e3 if high >= 1e4 else 1e4  # one way of writing them on one axis
+    own.set_major_formatter(FuncFormatter(lambda value, _: compact(value, thousands)))
 
 
 def step_ticks(ax: Axes, steps: Iterable[float], most: int = 5) -> None:
@@ -44,13 +45,13 @@ def _chosen(steps: list[float], most: int) -> list[float]:
     return steps[:: ends[0] if ends else least]
 
 
-def compact(value: float) -> str:
-    """Return a number with k, M and G for thousands, millions and milliards.
+def compact(value: float, thousands: float = 1e4) -> str:
+    """Return a number with k, M and G for thousands, millions and milliards; k from `thousands` on.
 
     >>> [compact(value) for value in (0.01, 250, 20000, 1.5e6)]
     ['0.01', '250', '20 k', '1.5 M']
     """
-    for least, unit, word in ((1e9, 1e9, " G"), (1e6, 1e6, " M"), (1e4, 1e3, " k")):
+    for least, unit, word in ((1e9, 1e9, " G"), (1e6, 1e6, " M"), (thousands, 1e3, " k")):
         if abs(value) >= least:
             return f"{value / unit:g}{word}"
     return f"{value:g}"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from medream.errors import ConfigError
-from medream.figures.axes import logarithmic
+from medream.figures.axes import logarithmic, unit_limits
 from medream.figures.layout import LEGEND, legend_columns
 from medream.figures.style import PALETTE, PaperFigure, Style, get_style
 
@@ -56,7 +57,7 @@ def cost_figure(
             style, width, (0.27 * rows + 0.05) * style.two_column_mm, layout="constrained"
         )
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for ax, (name, text) in zip(axes.flat, shown.items(), strict=False):
+        for letter, ax, (name, text) in zip("abcdefgh", axes.flat, shown.items(), strict=False):
             for place, row in enumerate(table.to_dict("records")):
                 colour = PALETTE[place % len(PALETTE)]
                 reach = [[row["score"] - row["low"]], [row["high"] - row["score"]]]
@@ -64,12 +65,25 @@ def cost_figure(
                 ax.errorbar(
                     row[name], row["score"], yerr=reach if known else None, color=colour, marker="o",
                     markersize=3, linestyle="", capsize=2, label=row["network"],
+                    clip_on=False, zorder=3,
                 )  # fmt: skip
             ax.set_xlabel(text)
             values = table[name].dropna()
             ax.margins(x=0.2)
             if values.min() > 0 and values.max() > 3 * values.min():
                 logarithmic(ax)
+            else:
+                # Costs that hardly differ shall look so.
+                least = 0.02 * values.abs().max()
+                middle, half = (values.max() + values.min()) / 2, 0.7 * np.ptp(values)
+                ax.set_xlim(middle - max(half, least), middle + max(half, least))
+                ax.xaxis.set_major_locator(MaxNLocator(3))
+                ax.ticklabel_format(axis="x", useOffset=False)
+            if len(shown) > 1:
+                ax.set_title(
+                    style.letters.format(letter), loc="left", weight="bold", size=style.letter_pt
+                )
+        unit_limits(axes[0, 0], table[["score", "low", "high"]].to_numpy(float).ravel())
         for ax in list(axes.flat)[len(shown) :]:
             ax.remove()
         for ax in axes[:, 0]:

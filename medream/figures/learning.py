@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from medream.errors import ConfigError
@@ -67,8 +68,8 @@ def learning_figure(
                 ax.plot(
                     wide.index, wide.mean(axis=1), color=colour, label=network, marker=marker, markersize=3
                 )  # fmt: skip
-                if column == "validation_dice":
-                    unit_limits(ax, np.concatenate([line.get_ydata() for line in ax.lines]))
+            if column == "validation_dice":
+                _show_zeros(ax, np.concatenate([line.get_ydata() for line in ax.lines]), label)
             ax.set_xlabel("Epoch")
             ax.set_ylabel(label)
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
@@ -83,3 +84,15 @@ def learning_figure(
             ncols=legend_columns(names, style.two_column_mm, style), **LEGEND,
         )  # fmt: skip
     return figure
+
+
+def _show_zeros(ax: Axes, values: np.ndarray, label: str) -> None:
+    """Let scores run from 0 to 1, with room for lines that would hide behind the axis at 0."""
+    unit_limits(ax, values)
+    if ax.get_ylim() == (0, 1) and np.nanmin(values) < 0.03:
+        ax.set_ylim(-0.03, 1)
+    if not np.nanmax(np.abs(values)):
+        ax.text(
+            0.5, 0.5, f"{label} 0 in all epochs", transform=ax.transAxes, ha="center", va="center",
+            color="0.4",
+        )  # fmt: skip

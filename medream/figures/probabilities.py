@@ -17,6 +17,7 @@ def precision_recall_figure(
     curves: Mapping[str, pd.DataFrame],
     *,
     areas: Mapping[str, float] | None = None,
+    area_name: str = "AP",
     prevalence: float | None = None,
     style: str | Style = "nature",
 ) -> PaperFigure:
@@ -27,6 +28,8 @@ def precision_recall_figure(
     curves : {network: DataFrame of `metrics.precision_recall_curve`}
     areas : {network: average precision}, optional
         For the legend.
+    area_name : str
+        What the legend calls it, such as "pooled AP".
     prevalence : float in [0, 1], optional
         Share of lesion pixels, the precision of a guess, as a dotted line.
     style : str or Style
@@ -47,8 +50,9 @@ def precision_recall_figure(
         if prevalence is not None:
             ax.axhline(prevalence, color="0.5", linestyle=":", label=f"guess, {prevalence:.3f}")
         for place, (name, curve) in enumerate(curves.items()):
-            shown = f"{name}, AP {areas[name]:.3f}" if areas else name
-            ax.plot(curve.recall, curve.precision, color=PALETTE[place % len(PALETTE)], label=shown)
+            shown = f"{name}, {area_name} {areas[name]:.3f}" if areas else name
+            colour = PALETTE[place % len(PALETTE)]
+            ax.plot(curve.recall, curve.precision, color=colour, label=shown, clip_on=False)
         ax.set_xlabel("Recall")
         ax.set_ylabel("Precision")
 
@@ -59,6 +63,7 @@ def calibration_figure(
     curves: Mapping[str, pd.DataFrame],
     *,
     errors: Mapping[str, float] | None = None,
+    error_name: str = "ECE",
     style: str | Style = "nature",
 ) -> PaperFigure:
     """Draw how often pixels are lesion against how often networks said so.
@@ -72,6 +77,8 @@ def calibration_figure(
         Bins without pixels are left out.
     errors : {network: expected calibration error}, optional
         For the legend.
+    error_name : str
+        What the legend calls it, such as "pooled ECE".
     style : str or Style
 
     Returns
@@ -91,11 +98,12 @@ def calibration_figure(
         for place, (name, curve) in enumerate(curves.items()):
             colour = PALETTE[place % len(PALETTE)]
             known = curve[curve.pixels > 0]
-            shown = f"{name}, ECE {errors[name]:.3g}" if errors else name
-            ax.plot(known.probability, known.frequency, color=colour, label=shown)
+            shown = f"{name}, {error_name} {errors[name]:.3g}" if errors else name
+            ax.plot(known.probability, known.frequency, color=colour, label=shown, clip_on=False)
             ax.scatter(
-                known.probability, known.frequency, s=2 * np.log10(1 + known.pixels), color=colour
-            )
+                known.probability, known.frequency, s=2 * np.log10(1 + known.pixels), color=colour,
+                clip_on=False, zorder=3,
+            )  # fmt: skip
         ax.set_xlabel("Predicted probability")
         ax.set_ylabel("Frequency of lesion")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medream.comparison.chance import NearChance
 from medream.comparison.conclusions import conclusions, limits
 from medream.statistics import bootstrap_interval, holm, paired_test
 
@@ -101,6 +102,25 @@ def test_networks_that_are_alike():
     assert "is 0.000" in said
     assert "Both networks scored the same in all subjects" in said
     assert "-0.000" not in said
+
+
+def test_networks_near_chance_are_said_and_their_differences_not_sold():
+    weak = {("fluid", 2): NearChance("2 levels", 0.046, 0.03, False),
+            ("fluid", 3): NearChance("3 levels", 0.054, 0.03, True)}  # fmt: skip
+    few = table(CLEAR[:5])
+    assert "excludes zero" in conclusions(few)[0]
+    one, other, said = conclusions(few, weak)
+    assert "2 levels has found almost nothing: over all held-out pixels its average" in one
+    assert "precision is 0.046, where a guess has 0.030, the share of lesion pixels" in one
+    assert "3 levels has found nothing at its threshold" in other
+    assert "no difference between networks that work" in said
+    assert "average precision 0.054 and 0.046, where a guess has 0.030" in said
+    for claim in ("excludes zero", "chance explains", "cannot be excluded"):
+        assert claim not in said
+        assert claim not in conclusions(table(CLEAR), weak)[-1]
+    half = conclusions(few, {("fluid", 2): weak["fluid", 2]})
+    assert len(half) == 2
+    assert "The network with 2 levels has found nothing, or almost nothing: the diff" in half[1]
 
 
 def test_classes_are_named_when_there_are_several():

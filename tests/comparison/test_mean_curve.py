@@ -16,3 +16,13 @@ def test_the_mean_curve_is_not_that_of_pixels_put_together():
     mean = _mean_curve(counts)
     assert np.trapezoid(mean.precision, mean.recall) == pytest.approx(np.mean(areas), abs=0.01)
     assert average_precision(counts[0] + counts[1]) < 0.6
+
+
+def test_no_precision_is_made_up_where_nothing_is_found():
+    # The background pixel at 0.9 lies above all lesions: nothing is found at the highest thresholds.
+    reference = np.array([0, 1, 0, 1, 0], bool)
+    counts = count_probabilities(reference, np.array([0.9, 0.8, 0.6, 0.4, 0.1]))
+    mean = _mean_curve([counts])
+    assert mean.precision[0] == pytest.approx(1 / 2)
+    assert mean.precision[mean.recall > 0.51].tolist() == pytest.approx([2 / 4] * 98, abs=0.01)
+    assert mean.precision.mean() == pytest.approx(average_precision(counts), abs=0.005)

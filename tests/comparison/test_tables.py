@@ -8,10 +8,12 @@ import pytest
 from scipy import stats
 
 from medream.comparison import readable
+from medream.comparison.chance import NearChance, near_chance
 from medream.comparison.conclusions import conclusions
 from medream.comparison.differences import difference_table
-from medream.comparison.results import Results
+from medream.comparison.results import Network, Results
 from medream.comparison.tables import fold_table, pooled_dice, pooled_table
+from medream.metrics import average_precision, expected_calibration_error
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +137,43 @@ def test_one_depth_is_compared_with_nothing(results, subjects):
     alone = Results(results.networks[:1], results.folds)
     assert difference_table(alone, subjects).empty
     assert conclusions(difference_table(alone, subjects)) == []
+
+
+def test_near_chance_is_told_by_precision_and_by_what_is_found(results, monkeypatch):
+    assert near_chance(results) == {}
+    share, area = results.lesion_share("fluid"), 0.0
+    monkeypatch.setattr(Network, "average_precision", lambda *_: area)
+    area = share + 0.09 * (1 - share)
+    found = near_chance(results)
+    assert list(found) == [("fluid", 1), ("fluid", 2)]
+    assert found["fluid", 1] == NearChance("1 level", area, share, False)
+    area = share + 0.11 * (1 - share)
+    assert near_chance(results) == {}
+    monkeypatch.setattr(Network, "counts", lambda *_: np.zeros((8, 2, 3)))
+    assert all(network.nothing for network in near_chance(results).values())
+
+
+def test_scores_of_pooled_pixels_are_those_of_the_figures(results, pooled):
+    own = pooled.set_index(["network", "score"]).estimate
+    for network in results.networks:
+        each = [average_precision(run.counts("fluid")) for run in network.runs]
+        assert own[network.name, "pooled_average_precision"] == pytest.approx(np.mean(each))
+        together = sum(run.counts("fluid") for run in network.runs)
+        assert own[network.name, "pooled_expected_calibration_error"] == expected_calibration_error(
+            together
+        )
+        assert (
+            own[network.name, "pooled_average_precision"]
+            != own[network.name, "mean_subject_average_precision"]
+        )
+    counts = results.networks[0].runs[0].counts("fluid")
+    assert results.lesion_share("fluid") == counts[1].sum() / counts.sum()
+
+
+def test_an_empty_column_is_left_out(results, subjects):
+    table = difference_table(results, subjects)
+    assert "Note" not in readable.differences(table.assign(note=""))
+    assert readable.differences(table.assign(note="few subjects")).Note.item() == "few subjects"
 
 
 def test_tables_for_people(subjects, pooled, results, costs):

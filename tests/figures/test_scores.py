@@ -1,5 +1,7 @@
 """Figures of scores: what is drawn is what was given."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,6 +69,39 @@ def test_costs_with_intervals_and_without():
     assert bar[:, 1].tolist() == pytest.approx([0.4, 0.7])
 
 
+def test_costs_have_labels_that_can_be_read_and_scores_from_0_to_1():
+    table = pd.DataFrame(
+        {
+            "network": ["1 level", "2 levels", "3 levels"], "score": [0.06, 0.1, 0.13], "low": np.nan,
+            "high": np.nan, "minutes": [0.1301, 0.1342, 0.1349], "parameters": [1800, 5000, 16000],
+            "memory": [901.0, 901.0, 901.0],
+        }
+    )  # fmt: skip
+    drawn = figures.cost_figure(table, {"minutes": "t", "parameters": "Parameters", "memory": "m"})
+    drawn.draw_without_rendering()
+    assert [ax.get_title(loc="left") for ax in drawn.axes] == ["a", "b", "c"]
+    assert all(ax.get_ylim() == (0, 1) for ax in drawn.axes)
+    for ax in drawn.axes:
+        low, high = ax.get_xlim()
+        shown = [label for label in ax.get_xticklabels() if low <= label.get_position()[0] <= high]
+        boxes = [label.get_window_extent() for label in shown]
+        assert len(boxes) >= 1
+        assert all(a.x1 + 5 < b.x0 for a, b in itertools.pairwise(boxes))
+    words = [label.get_text() for label in drawn.axes[1].get_xticklabels()]
+    assert all(word.endswith(" k") for word in words)
+
+
+def test_scores_of_0_are_seen_and_said():
+    table = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "validation_dice": [0.0, 0.0]})
+    ax = figures.learning_figure({"2 levels": [table]}).axes[1]
+    assert ax.get_ylim()[0] < 0
+    assert [text.get_text() for text in ax.texts] == ["Validation Dice 0 in all epochs"]
+    table["validation_dice"] = [0.4, 0.5]
+    ax = figures.learning_figure({"2 levels": [table]}).axes[1]
+    assert ax.get_ylim() == (0, 1)
+    assert not ax.texts
+
+
 def test_curves_of_probabilities_name_their_areas():
     recall = pd.DataFrame({"recall": [1.0, 0.4], "precision": [0.1, 0.8]})
     drawn = figures.precision_recall_figure(
@@ -77,11 +112,14 @@ def test_curves_of_probabilities_name_their_areas():
         "a, AP 0.500",
         "b, AP 0.250",
     ]
+    drawn = figures.precision_recall_figure({"a": recall}, areas={"a": 0.5}, area_name="pooled AP")
+    assert drawn.legends[0].get_texts()[0].get_text() == "a, pooled AP 0.500"
     bins = pd.DataFrame(
         {"probability": [0.1, np.nan], "frequency": [0.2, np.nan], "pixels": [5, 0]}
     )
     drawn = figures.calibration_figure({"a": bins})
     assert len(drawn.axes[0].lines[1].get_xydata()) == 1
+    assert not drawn.axes[0].collections[0].get_clip_on()  # points at 1 are whole
 
 
 @pytest.mark.parametrize(
