@@ -84,7 +84,7 @@ def test_changes_are_on_the_scale_of_the_models_own_dream():
     assert "down to enc1_conv1" in words(drawn)
     assert len([word for word in words(drawn) if word.startswith("down to ")]) == 3
     assert words(drawn).count("Re-drawn") == 3  # above it, in a line of its own
-    assert len(images(drawn)) == 1 + 8 + 1 + 2
+    assert len(images(drawn)) == 1 + 7 + 1 + 2
     few = figures.control_panel([first], stages=1, limit=0.5)
     assert [word for word in words(few) if "to " in word] == ["down to enc1_conv1"]
     assert "0.5" in words(few)
