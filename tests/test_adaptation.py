@@ -146,7 +146,8 @@ def test_subjects_that_the_model_was_trained_on_are_told(device, tmp_path, monke
     monkeypatch.setattr(medream.store, "load_model", lambda _: None)
     monkeypatch.setattr(medream.store, "info_of", lambda _: ModelInfo(classes=("fluid",)))
     curve = pd.DataFrame(
-        {"way": [AS_IS], "scans": [0], "labelled": [0], "dice": [0.1], "low": np.nan, "high": np.nan, "subjects": 1}
+        {"way": [AS_IS], "scans": [0], "labelled": [0], "dice": [0.1],
+         "low": np.nan, "high": np.nan, "subjects": 1}
     )  # fmt: skip
     monkeypatch.setattr(
         medream.adaptation, "adapt", lambda *_, **__: Adaptation(pd.DataFrame({"x": [1]}), curve)
