@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from medream.dream import DreamConfig
 from medream.errors import MedreamError
+from medream.evidence.curves import curves
+from medream.evidence.features import FEATURES
 from medream.evidence.growth import REGIONS, Growth
-from medream.evidence.subjects import RESAMPLES
+from medream.evidence.movements import MARGIN, movements
 from medream.figures import Report, feature_curves_figure, save_figure
 from medream.figures.captions import caption, write_texts
+from medream.figures.feature_curves import feature_name
 from medream.figures.methods import methods_text
 from medream.figures.provenance import provenance_line
 from medream.files import write_text
@@ -54,11 +59,13 @@ def write_growth(
             report.text(paragraph.replace("**", ""))
     captions = {}
     objective = f"class {growth.index}"
+    spaced = {scan.spacing_mm is not None for scan in scans}
+    unit = {(True,): "mm²", (False,): "pixels"}.get(tuple(spaced), "mm² or pixels")
     for region, words in REGIONS.items():
         report.heading(f"{words}: curves")
         try:
             figure = feature_curves_figure(
-                growth.means, region, verdicts=growth.verdicts(region), style=style
+                growth.means, region, verdicts=growth.verdicts(region), area_unit=unit, style=style
             )
         except MedreamError as error:
             report.text(f"Nothing to draw: {error}")
@@ -68,7 +75,7 @@ def write_growth(
             save_figure(figure, folder / "figures" / f"{region}.{ending}")
         captions[f"{region}.pdf"] = caption(
             "curves", objective=objective, scans=growth.scans, subjects=growth.subjects,
-            steps=asked["steps"],
+            steps=asked["steps"], holds=figure.holds,
         )  # fmt: skip
         report.figure(figure, captions[f"{region}.pdf"])
     report.heading("Movements").table(growth.moved, f"In {growth.unit}.")
@@ -77,12 +84,15 @@ def write_growth(
     )
     methods = methods_text(
         config.to_json(), objective=objective, network=growth.model, scans=growth.scans,
-        subjects=growth.subjects, versions=record.versions, resamples=RESAMPLES,
+        subjects=growth.subjects, versions=record.versions, resamples=_default(curves, "resamples"),
         parts={
             "curves": {
                 "size": asked["size"], "starts": asked["starts"], "every": asked["every"],
                 "steps": asked["steps"],
                 "seeds": [asked["seed"] + k for k in range(asked["seeds"])],
+                "features": {feature_name(name): words for name, words in FEATURES.items()},
+                "unit": growth.unit, "margin": MARGIN, "alpha": _default(movements, "alpha"),
+                "draws": _default(movements, "resamples"),
             }
         },
     )  # fmt: skip
@@ -90,3 +100,7 @@ def write_growth(
     report.heading("Methods").text(methods)
     report.heading("Settings").settings(asked)
     return report.write(folder / "report.html")
+
+
+def _default(function: Callable[..., Any], name: str) -> Any:
+    return signature(function).parameters[name].default

@@ -14,12 +14,12 @@ from medream.errors import MedreamError
 from medream.evidence.control import NOISE
 from medream.evidence.dissection import LEAST_IOU, ROUNDS
 from medream.evidence.effective_field import DRAWS, POSITIONS
-from medream.evidence.findings import CURVE_STEPS, MAPS
+from medream.evidence.findings import ALPHA, CURVE_STEPS, MAPS
 from medream.evidence.localization import DISTANCES_UM
 from medream.evidence.panel import Panel
 from medream.evidence.response import EVERY
 from medream.evidence.subjects import RESAMPLES, over_subjects
-from medream.evidence.views import UnitView, Views
+from medream.evidence.views import HIGHEST, LOWEST, UnitView, Views
 from medream.figures import (
     PaperFigure,
     Report,
@@ -35,7 +35,7 @@ from medream.figures import (
     unit_figure,
 )
 from medream.figures.captions import caption, write_texts
-from medream.figures.control import ControlRow
+from medream.figures.control import ControlRow, same_as_redrawn
 from medream.figures.dissection import UnitRow
 from medream.figures.field import Field
 from medream.figures.methods import methods_text
@@ -45,6 +45,14 @@ from medream.record import RunRecord
 from medream.scan import Scan
 
 FIELDS = 4  # that one figure holds
+NOTES = {
+    "units": (
+        f"From above, of the units that are ever active: up to {HIGHEST} with the largest overlap "
+        f"(IoU) with lesions, then up to {LOWEST} with the smallest; thresholds are those of the "
+        "largest overlap."
+    )
+}
+"""What captions say beside what a figure shows."""
 
 
 def write_panel(
@@ -103,9 +111,13 @@ def write_panel(
             save_figure(figure, folder / "figures" / f"{name}.{ending}")
         captions[f"{name}.pdf"] = caption(
             kind, objective=panel.layer, scans=len(shown), steps=panel.config.steps,
-            subjects=len({scan.source.subject_id for scan in shown}),
+            subjects=len({scan.source.subject_id for scan in shown}), holds=figure.holds,
+            note=NOTES.get(kind, ""),
         )  # fmt: skip
         report.figure(figure, captions[f"{name}.pdf"])
+    precisions = {each.precision for each in panel.dreams.values()}
+    if len(precisions) == 1:  # what "auto" came to
+        settings = {**settings, "precision": precisions.pop()}
     methods = methods_text(
         settings, objective=panel.layer, network=panel.model, scans=panel.scans,
         subjects=panel.subjects, versions=record.versions, resamples=RESAMPLES,
@@ -223,15 +235,26 @@ def _parts(panel: Panel, settings: Mapping[str, Any]) -> dict[str, dict[str, Any
         found["field"] = {"positions": POSITIONS, "draws": DRAWS, "seed": 0}
     if "dissection" in tables:
         found["dissection"] = {"least": LEAST_IOU, "rounds": ROUNDS}
+    if "ablation" in tables:
+        found["ablation"] = {}
     if panel.views is not None:
         found["activation"] = {}
+    tested = {
+        "controls_summary": "the SSIM of dreams with those on re-drawn weights differs from its ceiling",
+        "localization": "the logarithm of their energy at lesions over that of those on re-drawn weights is not 0",
+        "deletion_insertion": "their area under deletion differs from that of those on re-drawn weights",
+    }
+    which = [words for name, words in tested.items() if name in tables]
+    found["tests"] = {"which": which, "alpha": ALPHA}
     return found
 
 
 def _panel(panel: Panel, scans: Sequence[Scan], style: str) -> PaperFigure:
+    again = same_as_redrawn(panel.tables["controls_summary"])
     rows = [
         ControlRow(
-            scan.source.name, scan.image, panel.pictures[scan.source.name],
+            scan.source.name, scan.image,
+            {key: each for key, each in panel.pictures[scan.source.name].items() if key not in again},
             spacing_mm=scan.spacing_mm,
         )
         for scan in scans

@@ -60,6 +60,15 @@ _OF_THE_PLACE = (
 _FLAT = 0.02  # of its magnitude: what spans less is drawn on an axis from 0
 
 
+def feature_name(feature: str) -> str:
+    """Return what a feature is called in figures.
+
+    >>> feature_name("glcm_contrast"), feature_name("of_my_own")
+    ('GLCM contrast', 'Of my own')
+    """
+    return _FEATURES.get(feature, (feature.replace("_", " ").capitalize(), ""))[0]
+
+
 def feature_curves_figure(
     curves: pd.DataFrame,
     region: str = "fixed",
@@ -138,7 +147,7 @@ def feature_curves_figure(
                 words, colour, dashes = _NETWORKS.get(name, (name, "0.4", ":"))
                 curve = own[own.network == name]
                 draw_band(ax, curve, "mean", colour, style, label=words, linestyle=dashes)
-            title, unit = _FEATURES.get(feature, (feature.replace("_", " ").capitalize(), ""))
+            title, unit = feature_name(feature), _FEATURES.get(feature, ("", ""))[1]
             verdict = (verdicts or {}).get(feature, "")
             heads += _head(ax, letter if len(features) > 1 else "", title, verdict, style)
             words, size = fit_text(unit.format(area=area_unit), 0.1 * style.two_column_mm, style)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
 from medream.errors import ConfigError, nearest
 from medream.figures.provenance import without_paths
+from medream.figures.words import listed
 
 _GRADIENTS = {
     "std": "divided by its standard deviation",
@@ -46,8 +47,7 @@ _PARAMETRIZATIONS = {
 PARTS = {
     "control": (
         "As controls, the same ascent was made on copies of the network: with all weights re-"
-        "drawn, and with weights re-drawn from the dreamt layer downwards in {stages} stages "
-        "(cascading randomisation, Adebayo et al. 2018, arXiv:1810.03292). What dreams and "
+        "drawn{stages} (Adebayo et al. 2018, arXiv:1810.03292). What dreams and "
         "controls changed in the scan was scaled to a standard deviation of 1 and compared by "
         "SSIM and by Spearman's correlation, signed and by magnitude. The ceiling is the same "
         "comparison with a second dream of the same network, of the scan with Gaussian noise of "
@@ -58,7 +58,8 @@ PARTS = {
         "relevance rank (Arras et al. 2022, doi:10.1016/j.inffus.2021.11.008) and by the pointing "
         "game (Zhang et al. 2018, doi:10.1007/s11263-017-1059-x), against {count} random toroidal "
         "shifts of the lesions within the same retina; p is the one-sided share of shifts that "
-        "are as large (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585)."
+        "are as large (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585), which speaks of these "
+        "scans and not of other people, and is not corrected."
     ),
     "deletion": (
         "For deletion and insertion (Petsiuk et al. 2018, arXiv:1806.07421) the pixels of a scan "
@@ -67,8 +68,8 @@ PARTS = {
         "scaled to 1 for the scan and 0 for the blurred one, and the area under its course taken."
     ),
     "response": (
-        "The trained network segmented the image at every {every} steps of the ascent on itself "
-        "and of that on re-drawn weights."
+        "The trained network segmented the scan, and the image {every} along the ascent on itself "
+        "and along that on re-drawn weights."
     ),
     "field": (
         "Effective receptive fields (Luo et al. 2016, arXiv:1701.04128) are mean magnitudes of "
@@ -81,6 +82,18 @@ PARTS = {
         "with the highest IoU with the unit's area, if above {least:g} and above that with the "
         "concept at {rounds} other places of its scan."
     ),
+    "ablation": (
+        "Units that bear the name of a class were set to their mean over the scans, and the fall "
+        "of Dice was compared with that without as many other living units; p is the one-sided "
+        "share of choices of such units that cost as much, the named ones included."
+    ),
+    "tests": (
+        "Over subjects it was tested whether {which}, by exact two-sided Wilcoxon signed-rank "
+        "tests (differences of zero ranked as by Pratt 1959, doi:10.1080/01621459.1959.10501526), "
+        "where there were subjects enough for p < {alpha:g}. All p-values of the findings "
+        "together were corrected by Holm's method (1979); a finding with p < {alpha:g} counts as "
+        "shown."
+    ),
     "activation": (
         "Units of a layer were ordered by the mean square of their maps over the valid pixels of "
         "the scan."
@@ -88,8 +101,15 @@ PARTS = {
     "curves": (
         "For feature curves (Couteaux et al. 2019, doi:10.1007/978-3-030-33850-3_7) the score of "
         "the class was ascended in an elliptical region of {size} pixels that is free of lesions, "
-        "from {starts}, with seeds {seeds}, on the trained network and on re-drawn weights; its "
-        "features were measured every {every} of {steps} steps."
+        "beginning with {starts} ({seeds}), on the trained network and on re-drawn weights. "
+        "Features were measured at the start and {every} up to step {steps}, in that region and in "
+        "what the network segmented as the class in and around it: {features}. A movement is the "
+        "last value of a feature less the first one, on the trained network less that on re-drawn "
+        "weights, in {unit}; its interval of 95 % resamples subjects {draws} times. Movements were "
+        "tested over subjects by exact two-sided Wilcoxon signed-rank tests, corrected by Holm's "
+        "method (1979) for the number of features in each kind of region, where there were "
+        "subjects enough for p < {alpha:g} after correction. A feature moved where p < {alpha:g}; it "
+        "did not move where, failing that, the interval lies within {margin:g} of 0."
     ),
 }
 """What is said of each part of the evidence; the names in braces are its settings."""
@@ -193,7 +213,7 @@ def _image(s: Mapping[str, Any]) -> list[str]:
     details = ", ".join(f"{name} {value}" for name, value in own.items())
     climbed = _PARAMETRIZATIONS[kind] + (f" ({details})" if details else "")
     said = [
-        f"Before each step the image was, at random, {_listed(transforms)}." if transforms
+        f"Before each step the image was, at random, {listed(transforms)}." if transforms
         else "The image went through no random transforms.",
         f"The change of the image was parametrised by {climbed}.",
     ]  # fmt: skip
@@ -225,33 +245,51 @@ def _running(s: Mapping[str, Any]) -> list[str]:
     elif s["overlap"] is not None:
         said.append(f"Tiles would overlap by {s['overlap']} pixels; the image was seen as a whole.")
     if s["every"] is not None:
-        said.append(f"The image was kept every {s['every']} steps.")
+        said.append(f"The image was kept {_every(s['every'])}.")
     return said
 
 
 def _part(name: str, settings: Mapping[str, Any]) -> str:
     if name not in PARTS:
         raise ConfigError(f"There are no words for the part {name!r}. {nearest(name, PARTS)}")
-    wanted = [field for _, field, _, _ in Formatter().parse(PARTS[name]) if field]
+    fields = [field for _, field, _, _ in Formatter().parse(PARTS[name]) if field]
+    wanted = list(dict.fromkeys(fields))
     wrong = sorted(set(wanted) ^ set(settings))
     if wrong:
         raise ConfigError(
             f"The part {name!r} has the settings {', '.join(wanted) or 'none'}; missing or unknown: "
             f"{', '.join(wrong)}."
         )
-    said = {
-        k: _listed([*map(str, v)]) if isinstance(v, (list, tuple)) else v
-        for k, v in settings.items()
-    }
-    if "size" in said:
-        said["size"] = " x ".join(str(length) for length in settings["size"])
+    said = {k: _SAID[k](v) if k in _SAID else v for k, v in settings.items()}
     return PARTS[name].format(**said)
 
 
-def _listed(words: Sequence[str]) -> str:
-    """Join words as a sentence does.
+def _every(steps: int) -> str:
+    return "after every step" if steps == 1 else f"every {steps} steps"
 
-    >>> _listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
+
+def _stages(count: int | None) -> str:
+    if count == 0:
+        return ""
+    return (
+        ", and by cascading randomisation with weights re-drawn from the dreamt layer downwards in "
+        + ("a stage for each layer" if count is None else "1 stage" if count == 1 else f"{count} stages")
+        + ", the last of which has all weights re-drawn that a dream of the layer depends on"
+    )  # fmt: skip
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) != 1)} {listed([str(seed) for seed in seeds])}"
+
+
+_STARTS = {"scan": "the scan itself", "noise": "noise of the scan's mean and spread"}
+# How settings of parts are said that are more than a number or a word.
+_SAID: dict[str, Callable[[Any], str]] = {
+    "every": _every,
+    "stages": _stages,
+    "seeds": _seeds,
+    "starts": lambda starts: listed([_STARTS.get(each, each) for each in starts]),
+    "size": lambda lengths: " x ".join(map(str, lengths)),
+    "which": listed,
+    "features": lambda known: "; ".join(f"{name} ({words})" for name, words in known.items()),
+}

@@ -9,7 +9,7 @@ import medream.figures as figures
 from medream.dream.config import DreamConfig
 from medream.dream.parametrization import PARAMETRIZATIONS
 from medream.errors import ConfigError
-from medream.figures.captions import CAPTIONS
+from medream.figures.captions import CAPTIONS, HELD
 from medream.figures.methods import PARTS
 from medream.record import RunRecord
 
@@ -60,19 +60,50 @@ def test_the_parts_are_said_with_their_settings():
         "seeds": [0, 1, 2],
         "every": 10,
         "steps": 60,
+        "features": {"Depth": "place between the borders"},
+        "unit": "spreads between lesions",
+        "margin": 0.7,
+        "alpha": 0.04,
+        "draws": 9999,
     }
-    parts = {"localization": {"count": 999}, "curves": curves, "activation": {}}
+    tests = {"which": ["dreams differ", "areas differ"], "alpha": 0.03}
+    parts = {"localization": {"count": 999}, "curves": curves, "activation": {}, "tests": tests}
     said = text(DreamConfig(), parts=parts, resamples=2000)
-    for words in ("999 random", "24 x 30 pixels", "scan and noise", "seeds 0, 1 and 2", "2000 times", "keras 3.9",
-                  "12 scans of 3 subjects"):  # fmt: skip
+    for words in ("999 random", "24 x 30 pixels", "the scan itself and noise", "(seeds 0, 1 and 2)", "2000 times",
+                  "keras 3.9", "12 scans of 3 subjects", "at the start and every 10 steps up to step 60",
+                  "Depth (place between the borders)", "in spreads between lesions", "within 0.7 of 0", "p < 0.04",
+                  "9999 times", "signed-rank", "Holm", "dreams differ and areas differ", "p < 0.03"):  # fmt: skip
         assert words in said
+    one = text(
+        DreamConfig(),
+        parts={"curves": {**curves, "seeds": [4], "every": 1}, "response": {"every": 1}},
+    )
+    assert "(seed 4)" in one
+    assert one.count("after every step") == 2
+    assert "every 10 steps along the ascent" in text(
+        DreamConfig(), parts={"response": {"every": 10}}
+    )
+
+
+def test_stages_of_the_cascade_are_said_as_they_were():
+    said = [
+        text(DreamConfig(), parts={"control": {"stages": n, "noise": 1e-4}})
+        for n in (0, 1, 3, None)
+    ]
+    assert "cascading" not in said[0]
+    for words, each in zip(
+        ("in 1 stage,", "in 3 stages,", "in a stage for each layer,"), said[1:], strict=True
+    ):
+        assert words in each
+
+
+def test_parts_without_their_settings_are_refused():
     with pytest.raises(ConfigError, match="count"):
         text(DreamConfig(), parts={"localization": {}})
     with pytest.raises(ConfigError, match="localization"):
         text(DreamConfig(), parts={"localisation": {}})
     with pytest.raises(ConfigError, match="'patience'"):
         figures.methods_text({}, **GIVEN, versions=VERSIONS)
-    assert set(PARTS) <= {*CAPTIONS, "field"}
 
 
 @pytest.mark.parametrize("kind", CAPTIONS)
@@ -87,6 +118,50 @@ def test_captions_name_the_objective_and_the_numbers(kind):
     assert "{" not in said
     with pytest.raises(ConfigError, match=kind):
         figures.caption(kind + "x", objective="", scans=1, subjects=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "holds", "said", "unsaid"),
+    [
+        (
+            "control",
+            ["redrawn", "noise"],
+            "all weights re-drawn. Open",
+            ("shuffled", "cascade", "n/a", "retrained"),
+        ),
+        (
+            "control",
+            ["shuffled", "n/a"],
+            "networks trained on shuffled masks.",
+            ("Open points", "all weights"),
+        ),
+        (
+            "control_panel",
+            ["dream", "noise"],
+            "trained network and of the trained",
+            ("shuffled", "pointed"),
+        ),
+        ("curves", ["fixed"], "cannot change", ("network itself sees",)),
+        ("curves", ["predicted"], "begin at the step from which on", ("cannot change",)),
+        ("activation", ["positive"], "from 0 (dark)", ("blue",)),
+        ("layers", ["networks"], "columns: layers", ("no such layer", "left of the first")),
+        ("localization", ["means"], "black ones means", ("Bottom", "lower edge")),
+        ("localization", [], "subjects. Axes", ("Bottom", "black")),
+        ("units", ["references"], "the reference masks of the scan", ("dreams beside",)),
+    ],
+)
+def test_captions_name_only_what_a_figure_holds(kind, holds, said, unsaid):
+    given = {"objective": "dec1_conv2", "scans": 1, "subjects": 1}
+    short = figures.caption(kind, holds=holds, **given)
+    full = figures.caption(kind, **given)
+    assert said in short
+    for words in unsaid:
+        assert words not in short
+        assert words in full or words in ("cascade", "retrained")
+    assert "  " not in short
+    assert " ." not in short
+    noted = figures.caption(kind, holds=holds, note="Chosen by hand.", **given)
+    assert "Chosen by hand. n = 1 scan" in noted
 
 
 def test_files_say_the_run_and_nothing_of_people_or_folders(tmp_path):
@@ -149,6 +224,7 @@ def test_texts_are_written_beside_the_figures(tmp_path):
 
 
 def test_no_word_is_torn():
-    said = " ".join([*CAPTIONS.values(), *PARTS.values()])
+    held = [words for slots in HELD.values() for _, own in slots.values() for words in own.values()]
+    said = "/".join([*CAPTIONS.values(), *PARTS.values(), *held])
     assert "- " not in said
     assert "  " not in said
