@@ -175,9 +175,9 @@ def _wrong(config: TrainConfig) -> list[str]:
         if not isinstance(given, Mapping):
             expect(name, f"names with numbers, as in: --set '{name}={example}'", False)
             continue
-        known = settings(owner) if isinstance(owner, str) and owner in owners else given
-        if unknown := [key for key in given if key not in known]:
-            offers = ", ".join(known) or "no settings"
+        names = list(settings(owner) if isinstance(owner, str) and owner in owners else given)
+        if unknown := [key for key in given if key not in names]:
+            offers = ", ".join(names) or "no settings"
             wrong.append(f"{name} names {', '.join(unknown)}, but {owner} has {offers}")
         fits = all(number(value, 0) for value in given.values())
         expect(name, "finite numbers of at least 0", fits)
