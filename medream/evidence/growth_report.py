@@ -60,7 +60,7 @@ def write_growth(
     captions = {}
     objective = f"class {growth.index}"
     spaced = {scan.spacing_mm is not None for scan in scans}
-    unit = {(True,): "mm²", (False,): "pixels"}.get(tuple(spaced), "mm² or pixels")
+    unit = "mm² or pixels" if len(spaced) > 1 else "mm²" if spaced == {True} else "pixels"
     for region, words in REGIONS.items():
         report.heading(f"{words}: curves")
         try:

@@ -188,7 +188,7 @@ def _head(
         if letter
         else 0.0
     )
-    found = []
+    found: list[tuple[Text, float]] = []
     for said, indent_mm, up, size in (
         (title, indent, lower, style.font_pt), (verdict, 0.0, 3.0, style.small_pt)
     ):  # fmt: skip

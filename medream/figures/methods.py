@@ -91,8 +91,8 @@ PARTS = {
         "Over subjects it was tested whether {which}, by exact two-sided Wilcoxon signed-rank "
         "tests (differences of zero ranked as by Pratt 1959, doi:10.1080/01621459.1959.10501526), "
         "where there were subjects enough for p < {alpha:g}. All p-values of the findings "
-        "together were corrected by Holm's method (1979); a finding with p < {alpha:g} counts as "
-        "shown."
+        "together were corrected by Holm's method (1979); a finding counts as shown with p < {alpha:g} "
+        "and a difference in the direction that it asks for."
     ),
     "activation": (
         "Units of a layer were ordered by the mean square of their maps over the valid pixels of "
