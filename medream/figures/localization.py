@@ -214,7 +214,8 @@ def _ratios(axes: Sequence[Axes], values: Sequence[np.ndarray], words: str) -> b
     known = np.concatenate([np.ravel(each) for each in values] + [np.ones(1)])
     known = known[np.isfinite(known)]
     seen = known[known >= _LEAST]
-    low, high = 0.8 * seen.min(), 1.25 * seen.max()
+    # At least from a half to twice, so that ratios close to 1 have more than one tick.
+    low, high = min(0.8 * seen.min(), 0.45), max(1.25 * seen.max(), 2.2)
     below = bool((known < _LEAST).any())
     for ax in axes:
         ax.set_ylim(low, high)

@@ -103,6 +103,11 @@ def test_ratios_have_logarithmic_axes_with_zeros_on_their_edge():
     assert "less at the edge" in mass.get_ylabel()
     assert "less at the edge" in distances.get_ylabel()
     assert drawn.holds == ("means", "distances", "below")
+    near = figures.localization_figure(enrichment().assign(relevance_mass=1.1, pointing=0.9)).axes[
+        0
+    ]
+    shown = [tick for tick in near.get_yticks() if near.get_ylim()[0] < tick < near.get_ylim()[1]]
+    assert shown == [0.5, 1, 2]
     assert "below" not in figures.localization_figure(enrichment().drop(columns="pointing")).holds
 
 
