@@ -245,9 +245,9 @@ def localization_findings(
     mass: Any = found["dream"].set_index("measure").loc["relevance_mass"]
     dream, control = interval("dream"), interval("control")
     others = ", ".join(
-        f"{name} {_words(each.estimate, each.low, each.high)}"
+        f"{name} {_words(of_map.estimate, of_map.low, of_map.high)}"
         for name in MAPS[2:]
-        if math.isfinite((each := interval(name)).estimate)
+        if math.isfinite((of_map := interval(name)).estimate)
     )
     apart = pd.DataFrame(by_subject)[["dream", "control"]].dropna()
     apart = apart[(apart > 0).all(axis=1)]

@@ -91,16 +91,16 @@ class Growth:
         return "\n".join(lines) + "\n"
 
     def _said(self, known: pd.DataFrame) -> list[str]:
-        lines = []
+        lines: list[str] = []
         for verdict in VERDICTS:
-            rows = known[known.verdict == verdict]
-            if verdict == "moved" and not len(rows):
+            rows: list[Any] = list(known[known.verdict == verdict].itertuples())
+            if verdict == "moved" and not rows:
                 lines += ["**Moved:** nothing was shown to move.", ""]
-            elif len(rows):
+            elif rows:
                 said = [
                     row.feature if verdict == "not measurable"
                     else f"{row.feature} {row.moved:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
-                    for row in rows.itertuples()
+                    for row in rows
                 ]  # fmt: skip
                 lines += [f"**{verdict.capitalize()}:** {', '.join(said)}.", ""]
         return lines
