@@ -28,7 +28,7 @@ from medream.evidence.localization import (
 )
 from medream.evidence.response import response_study, summarize_response
 from medream.evidence.retina import retina_bounds
-from medream.evidence.subjects import over_subjects, who
+from medream.evidence.subjects import RESAMPLES, over_subjects, who
 from medream.evidence.units import Survey, survey
 from medream.scan import Scan
 from medream.statistics import Interval, bootstrap_interval, holm, paired_test
@@ -240,7 +240,9 @@ def localization_findings(
         tables["energy_by_distance"] = pd.concat(distances, ignore_index=True)
 
     def interval(name: str) -> Interval:
-        return bootstrap_interval([v for v in by_subject[name].values() if math.isfinite(v)])
+        return bootstrap_interval(
+            [v for v in by_subject[name].values() if math.isfinite(v)], resamples=RESAMPLES
+        )
 
     mass: Any = found["dream"].set_index("measure").loc["relevance_mass"]
     dream, control = interval("dream"), interval("control")
@@ -273,7 +275,7 @@ def localization_findings(
 def _ratio(apart: pd.DataFrame) -> str:
     if not len(apart):
         return "undefined"
-    found = bootstrap_interval(np.log(apart.to_numpy()) @ [1, -1])
+    found = bootstrap_interval(np.log(apart.to_numpy()) @ [1, -1], resamples=RESAMPLES)
     return _words(math.exp(found.estimate), math.exp(found.low), math.exp(found.high))
 
 
@@ -334,7 +336,7 @@ def faithfulness_findings(
 
 
 def _mean(values: np.ndarray) -> tuple[float, float, float]:
-    found = bootstrap_interval(values.tolist())
+    found = bootstrap_interval(values.tolist(), resamples=RESAMPLES)
     return found.estimate, found.low, found.high
 
 
