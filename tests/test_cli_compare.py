@@ -78,7 +78,7 @@ def test_all_subjects_take_part_unless_the_test_part_is_kept_out(data, asked, tm
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--set", "optimiser=adamw"), "no setting 'optimiser'. The nearest names are: optimizer"),
+        (("--set", "optimiser=adamw"), "no setting 'optimiser' (The nearest names are: optimizer"),
         (("--set", "ema=2"), "ema is 2"),
         (("--loss", "dise"), "loss is 'dise'"),
         (("--cluster", "pbs"), "There is no cluster 'pbs'"),

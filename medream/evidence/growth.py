@@ -134,11 +134,13 @@ def grow(
     Examples
     --------
     >>> import medream as md
-    >>> model = md.build_unet(md.UNetConfig(levels=1, base_filters=2))
-    >>> scans = md.phantom_scans(2, size=(64, 64))
-    >>> found = grow(model, scans, seeds=(0,), size=(9, 9), steps=2, every=1)
-    >>> found.means.step.max(), sorted(set(found.moved.region))
-    (2, ['fixed', 'predicted'])
+    >>> image = keras.Input((None, None, 1))
+    >>> dark = keras.layers.Conv2D(1, 1, kernel_initializer=keras.initializers.Constant(-1), name="logits")
+    >>> model = keras.Model(image, keras.layers.Activation("sigmoid", name="probabilities")(dark(image)))
+    >>> scans = md.phantom_scans(2, size=(96, 96))
+    >>> found = grow(model, scans, seeds=(0,), size=(5, 5), steps=2, every=1)
+    >>> int(found.means.step.max()), bool(found.moved.moved.iloc[0] < 0)
+    (2, True)
     """
     classes = max(model.output_shape[-1] - 1, 1)
     if not 0 <= index <= classes:
