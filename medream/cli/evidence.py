@@ -30,7 +30,7 @@ Limit = Annotated[
     typer.Option("--limit", min=1, help="At most so many scans, evenly from all subjects."),
 ]
 Look = Annotated[
-    str, typer.Option("--style", help="Of the figures: nature, ieee, elsevier, slide or poster.")
+    str, typer.Option("--style", help="Of the figures: nature, ieee, elsevier or slide.")
 ]
 
 
@@ -130,7 +130,7 @@ def run_evidence(settings: dict[str, Any], out: Path) -> Path:
     from medream.figures.provenance import run_id
     from medream.figures.style import get_style
     from medream.files import result_folder
-    from medream.record import RunRecord, input_hashes
+    from medream.record import RunRecord
     from medream.store import load_model
 
     get_style(settings["style"])  # refused before anything is computed
@@ -138,8 +138,8 @@ def run_evidence(settings: dict[str, Any], out: Path) -> Path:
     beside = _beside(settings["beside"], model.name)
     shuffled = None if settings["shuffled"] is None else load_model(settings["shuffled"])
     retrained = [load_model(each) for each in settings["retrained"]]
-    scans, notes = _scans(settings)
-    record = RunRecord("evidence", settings, seed=settings["seed"], inputs=input_hashes(scans))
+    scans, hashes, notes = _scans(settings)
+    record = RunRecord("evidence", settings, seed=settings["seed"], inputs=hashes)
     with result_folder(out, "evidence") as folder:
         panel = gather(
             model, scans, settings["layer"], beside=beside, shuffled=shuffled, retrained=retrained,
@@ -154,8 +154,8 @@ def run_evidence(settings: dict[str, Any], out: Path) -> Path:
     return Path(out)
 
 
-def _scans(settings: dict[str, Any]) -> tuple[list[Any], list[str]]:
-    """Return the scans that a record's settings name, and what is to be said of them."""
+def _scans(settings: dict[str, Any]) -> tuple[list[Any], dict[str, str], list[str]]:
+    """Return the scans that a record's settings name, their hashes, and what is to be said of them."""
     from medream.adapters import open_dataset
     from medream.cli.seen import warn_of_seen
     from medream.record import input_hashes
@@ -165,12 +165,11 @@ def _scans(settings: dict[str, Any]) -> tuple[list[Any], list[str]]:
     chosen = _evenly([source.subject_id for source in dataset.sources], settings["limit"])
     chosen_ones = dataset.only(chosen)
     scans = list(chosen_ones)
-    hashes = {
-        scan.source.name: digest for scan in scans for digest in input_hashes([scan]).values()
-    }
-    return scans, warn_of_seen(
+    hashes = input_hashes(scans)
+    notes = warn_of_seen(
         [settings["model"]], chosen_ones, hashes, "what is found need not hold for others"
     )
+    return scans, hashes, notes
 
 
 def _beside(refs: list[str], own: str) -> dict[str, Any]:
@@ -245,14 +244,14 @@ def run_curves(settings: dict[str, Any], out: Path) -> Path:
     from medream.figures.provenance import run_id
     from medream.figures.style import get_style
     from medream.files import result_folder
-    from medream.record import RunRecord, input_hashes
+    from medream.record import RunRecord
     from medream.store import load_model
 
     get_style(settings["style"])
     model = load_model(settings["model"])
-    scans, notes = _scans(settings)
+    scans, hashes, notes = _scans(settings)
     first = settings["seed"]
-    record = RunRecord("evidence curves", settings, seed=first, inputs=input_hashes(scans))
+    record = RunRecord("evidence curves", settings, seed=first, inputs=hashes)
     with result_folder(out, "evidence curves") as folder:
         growth = grow(
             model, scans, settings["index"], settings["starts"],

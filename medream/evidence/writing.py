@@ -104,8 +104,6 @@ def write_panel(
         except MedreamError as error:
             report.text(f"Figure {name} could not be drawn: {error}")
             continue
-        if figure is None:
-            continue
         figure.provenance = origin
         for ending in ("pdf", "png"):
             save_figure(figure, folder / "figures" / f"{name}.{ending}")
@@ -133,7 +131,7 @@ def write_panel(
     return report.write(folder / "report.html")
 
 
-Drawing = tuple[str, Sequence[Scan], Callable[[], PaperFigure | None]]
+Drawing = tuple[str, Sequence[Scan], Callable[[], PaperFigure]]
 """Kind of caption, the scans that it is about, and what draws it."""
 
 
